@@ -1,0 +1,54 @@
+/**
+ * Linux errno numbers, and the outcome of I/O as a value.
+ *
+ * An outcome is 0 or a positive errno; it is returned, never thrown (design, rule 4). Counterpart:
+ * `blk_status_t`.
+ */
+
+export const OK = 0;
+export const EPERM = 1;
+export const ENOENT = 2;
+export const EIO = 5;
+export const ENXIO = 6;
+export const EAGAIN = 11;
+export const ENOMEM = 12;
+export const EACCES = 13;
+export const EBUSY = 16;
+export const EINVAL = 22;
+export const ENOSPC = 28;
+export const EROFS = 30;
+export const EOVERFLOW = 75;
+export const EOPNOTSUPP = 95;
+export const ESHUTDOWN = 108;
+
+/** 0 for success, else a positive Linux errno. */
+export type IoResult = number;
+
+const NAMES: ReadonlyMap<number, string> = new Map([
+  [OK, 'OK'],
+  [EPERM, 'EPERM'],
+  [ENOENT, 'ENOENT'],
+  [EIO, 'EIO'],
+  [ENXIO, 'ENXIO'],
+  [EAGAIN, 'EAGAIN'],
+  [ENOMEM, 'ENOMEM'],
+  [EACCES, 'EACCES'],
+  [EBUSY, 'EBUSY'],
+  [EINVAL, 'EINVAL'],
+  [ENOSPC, 'ENOSPC'],
+  [EROFS, 'EROFS'],
+  [EOVERFLOW, 'EOVERFLOW'],
+  [EOPNOTSUPP, 'EOPNOTSUPP'],
+  [ESHUTDOWN, 'ESHUTDOWN'],
+]);
+
+/** "EIO" for 5; "errno 71" for a number without a name here. */
+export function errnoName(result: IoResult): string {
+  return NAMES.get(result) ?? `errno ${result}`;
+}
+
+/** The errno of an error thrown by `node:fs`, EIO where it carries none. */
+export function errnoOfError(error: unknown): IoResult {
+  const errno = (error as { errno?: unknown } | null)?.errno;
+  return typeof errno === 'number' && errno !== 0 ? Math.abs(errno) : EIO;
+}

@@ -1,0 +1,37 @@
+/** How a target is cut into regions (specification 1.3). Sectors here are relative to the target. */
+
+import { assert } from './assert.ts';
+import { isPowerOfTwo, type Region, type Sector, type SectorCount, toSectorCount } from './units.ts';
+
+export class RegionGeometry {
+  readonly targetSectors: SectorCount;
+  readonly regionSizeSectors: SectorCount;
+  /** ceil(target length / region size). */
+  readonly regionCount: number;
+
+  constructor(options: { targetSectors: SectorCount; regionSizeSectors: SectorCount }) {
+    const { targetSectors, regionSizeSectors } = options;
+    assert(targetSectors > 0, 'Target length is 0 sectors, must be positive');
+    assert(isPowerOfTwo(regionSizeSectors), `Region size ${regionSizeSectors} is no power of two`);
+    this.targetSectors = targetSectors;
+    this.regionSizeSectors = regionSizeSectors;
+    this.regionCount = Math.ceil(targetSectors / regionSizeSectors);
+  }
+
+  regionOf(sector: Sector): Region {
+    return Math.floor(sector / this.regionSizeSectors) as Region;
+  }
+
+  /** The first sector of a region. */
+  startOf(region: Region): Sector {
+    return (region * this.regionSizeSectors) as Sector;
+  }
+
+  /** The length of a region; only the last one may be short. */
+  lengthOf(region: Region): SectorCount {
+    assert(region < this.regionCount, `Region ${region} is beyond the last, ${this.regionCount - 1}`);
+    return toSectorCount(
+      Math.min(this.regionSizeSectors, this.targetSectors - region * this.regionSizeSectors),
+    );
+  }
+}

@@ -1,0 +1,37 @@
+/**
+ * The contract of everything that has sectors: files, disks, faults, mapped devices, remote exports.
+ *
+ * A device may end a bio before `submit` returns, or later; in any order; exactly once. It never
+ * throws for an I/O error. What holds of order and durability:
+ * - bios in flight together have no order among them; a write that has ended is seen by every read
+ *   submitted afterwards;
+ * - a flush covers every write that *ended* before the flush was submitted, and no more;
+ * - a write with `fua` is durable when it ends with 0; nothing is said of other writes;
+ * - a write that ends with an errno may have changed any, all or none of its sectors.
+ * `checked-device.ts` asserts the part of this that can be asserted.
+ */
+
+import type { SectorCount } from '../base/units.ts';
+import type { Bio } from './bio.ts';
+
+export interface DeviceCapabilities {
+  readonly readOnly: boolean;
+  /** `discard` is understood. What was discarded reads as anything until it is rewritten. */
+  readonly discard: boolean;
+  /** `write-zeroes` is understood and may be faster than writing. */
+  readonly writeZeroes: boolean;
+  readonly rotational: boolean;
+}
+
+export interface BlockDevice {
+  /** As the operator named it; used in messages and status lines. */
+  readonly name: string;
+  /** May change only where a mapped device's table is replaced. */
+  readonly sizeSectors: SectorCount;
+  /** The unit of atomic writes in bytes, a power of two from 512 to 65536. */
+  readonly logicalBlockSize: number;
+  readonly capabilities: DeviceCapabilities;
+  submit(bio: Bio): void;
+  /** Releases what the device holds. Every submitted bio has ended before; none is submitted after. */
+  close(): Promise<void>;
+}
