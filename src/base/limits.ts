@@ -16,3 +16,63 @@ export const REMOTE_RECOVERY_RETRY_MS = 200;
 /** Copies are cut into pieces of this many sectors, so many of them at once (specification 5.2). */
 export const COPY_PIECE_SECTORS = 1024;
 export const COPY_PIECES_MAX = 8;
+
+/** Regions of one log: the kernel counts them in 32 bits (specification 1.3). */
+export const LOG_REGIONS_MAX = 2 ** 32 - 1;
+
+/**
+ * A disk log's image up to this size is written whole on every flush, as the kernel does with all sizes;
+ * of a larger one only the blocks that changed (docs/decisions, "Large log images are written in part").
+ * At this size a whole write to the page cache takes some ten microseconds.
+ */
+export const LOG_WHOLE_WRITE_BYTES_MAX = 65_536;
+
+/** NBD: one request's payload; a larger one costs the connection (NBD protocol, our hard cap). */
+export const NBD_PAYLOAD_BYTES_MAX = 64 * 2 ** 20;
+
+/** NBD: what we advertise as the largest payload, and the largest chunk that every client takes. */
+export const NBD_PAYLOAD_BYTES_ADVERTISED = 32 * 2 ** 20;
+
+/** NBD: requests in progress on one connection: what one queue of the Linux client holds. */
+export const NBD_REQUESTS_IN_FLIGHT_MAX = 128;
+
+/** NBD: payload of requests in progress on one connection; above it the socket is not read. */
+export const NBD_BYTES_IN_FLIGHT_MAX = 64 * 2 ** 20;
+
+/** NBD: replies that wait for a slow reader; above it the socket is not read. */
+export const NBD_REPLY_BYTES_QUEUED_MAX = 8 * 2 ** 20;
+
+/** NBD: payload in progress on all connections of a server together. */
+export const NBD_SERVER_BYTES_IN_FLIGHT_MAX = 512 * 2 ** 20;
+
+/** NBD: option data that is looked at, and option data that is at least skipped politely. */
+export const NBD_OPTION_DATA_BYTES_MAX = 65_536;
+export const NBD_OPTION_DATA_BYTES_SKIPPED_MAX = 32 * 2 ** 20;
+
+/** NBD: options of one connection, and as many again for each export that a client may ask about. */
+export const NBD_OPTIONS_MAX = 32;
+
+/** NBD: from the connect to GO; a client that never finishes its handshake holds a place. */
+export const NBD_HANDSHAKE_MS_MAX = 10_000;
+
+/** NBD: connections of one server; clients open up to one per processor. */
+export const NBD_CONNECTIONS_MAX = 100;
+
+/** NBD: after DISC, how long requests that a device holds keep the connection. */
+export const NBD_DISCONNECT_MS_MAX = 5_000;
+
+/** NBD: after our last byte, how long a client may take to close its side. */
+export const NBD_LINGER_MS_MAX = 2_000;
+
+/** NBD: name and description of an export; nbd-client 3.24 overflows beyond 1023 bytes. */
+export const NBD_LISTED_STRING_BYTES_MAX = 255;
+
+/** NBD: text of an error reply; clients take 4096, some only 1024. */
+export const NBD_ERROR_TEXT_BYTES_MAX = 512;
+
+/** NBD: a command without payload is carried out in pieces of this size, with turns in between. */
+export const NBD_DISCARD_SLICE_BYTES = 256 * 2 ** 20;
+export const NBD_ZERO_SLICE_BYTES = 2 ** 20;
+
+/** A unix socket's path: sun_path has 108 bytes, one of them for the NUL. */
+export const UNIX_SOCKET_PATH_BYTES_MAX = 107;
