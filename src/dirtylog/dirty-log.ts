@@ -11,8 +11,8 @@
 import type { Awaitable } from '../base/awaitable.ts';
 import type { IoResult } from '../base/errno.ts';
 import type { Region, SectorCount } from '../base/units.ts';
-import type { TargetContext, } from '../dm/target-context.ts';
 import type { TargetDevice } from '../dm/target.ts';
+import type { TargetContext } from '../dm/target-context.ts';
 
 export interface DirtyLogCreation {
   readonly target: TargetContext;
