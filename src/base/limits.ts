@@ -76,3 +76,9 @@ export const NBD_ZERO_SLICE_BYTES = 2 ** 20;
 
 /** A unix socket's path: sun_path has 108 bytes, one of them for the NUL. */
 export const UNIX_SOCKET_PATH_BYTES_MAX = 107;
+
+/** Resynchronisation sleeps so long when it is ahead of its share, so often at most a piece (5.4). */
+export const THROTTLE_SLEEP_MS = 100;
+export const THROTTLE_SLEEPS_MAX = 10;
+/** The throttle's counters are halved as often as its window exceeds this. */
+export const THROTTLE_WINDOW_MS = 1000;

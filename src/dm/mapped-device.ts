@@ -1,0 +1,270 @@
+/**
+ * A mapped device: a live table, an inactive one, and the life cycle between them.
+ *
+ * Counterpart: `struct mapped_device` (specification 6.1). Invariants: while suspended no request is in
+ * a table, arriving ones are deferred in order; a request that a target put back during a noflush suspend is
+ * deferred too and reaches the next live table; a retired table is destroyed only after the new one has
+ * resumed, and has nothing left to write by then.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { EINVAL, EIO, type IoResult } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+import type { Logger } from '../base/log.ts';
+import type { Probe } from '../base/probe.ts';
+import { SECTOR_SIZE, type SectorCount } from '../base/units.ts';
+import { type Bio, isWriteOp } from '../block/bio.ts';
+import type { BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
+import { splitBio } from './split-bio.ts';
+import { Table } from './table.ts';
+import type { TableLine } from './table-line.ts';
+import { REQUEUE } from './target.ts';
+import type { TargetTypes } from './target-types.ts';
+import type { UnderlyingDevices } from './underlying-devices.ts';
+
+export interface MappedDeviceOptions {
+  readonly name: string;
+  readonly readOnly?: boolean;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly probe: Probe;
+  readonly targetTypes: TargetTypes;
+  readonly devices: UnderlyingDevices;
+}
+
+export class MappedDevice implements BlockDevice {
+  readonly name: string;
+  readonly #readOnly: boolean;
+  readonly #options: MappedDeviceOptions;
+  #live: Table | null = null;
+  #inactive: Table | null = null;
+  /** New requests are deferred. True until the first resume. */
+  #blocked = true;
+  #suspended = true;
+  #noflushSuspending = false;
+  #inFlight = 0;
+  #deferred: Bio[] = [];
+  #idleWaiters: (() => void)[] = [];
+  #eventNumber = 0;
+  #eventWaiters: { above: number; resolve: (eventNumber: number) => void }[] = [];
+  /** Life-cycle operations take turns. */
+  #turn: Promise<unknown> = Promise.resolve();
+  readonly #pieceEnded = (bio: Bio, result: IoResult | typeof REQUEUE): void =>
+    this.#ended(bio, result);
+
+  constructor(options: MappedDeviceOptions) {
+    this.#options = options;
+    this.name = options.name;
+    this.#readOnly = options.readOnly ?? false;
+  }
+
+  get sizeSectors(): SectorCount {
+    return this.#live?.sizeSectors ?? (0 as SectorCount);
+  }
+
+  get logicalBlockSize(): number {
+    return this.#live?.logicalBlockSize ?? SECTOR_SIZE;
+  }
+
+  /** As of the live table; asked for by exports when a client connects. */
+  get capabilities(): DeviceCapabilities {
+    const targets = this.#live?.targets ?? [];
+    return {
+      readOnly: this.#readOnly,
+      discard: targets.length > 0 && targets.every(({ target }) => target.discardSupported),
+      writeZeroes: targets.length > 0 && targets.every(({ target }) => target.writeZeroesSupported),
+      rotational: false,
+    };
+  }
+
+  get suspended(): boolean {
+    return this.#suspended;
+  }
+
+  get liveTable(): Table | null {
+    return this.#live;
+  }
+
+  get inactiveTable(): Table | null {
+    return this.#inactive;
+  }
+
+  get eventNumber(): number {
+    return this.#eventNumber;
+  }
+
+  /** Ends with the event number as soon as it is above `above`. */
+  waitForEvent(above: number): Promise<number> {
+    if (this.#eventNumber > above) return Promise.resolve(this.#eventNumber);
+    return new Promise((resolve) => this.#eventWaiters.push({ above, resolve }));
+  }
+
+  submit(bio: Bio): void {
+    if (this.#blocked) {
+      this.#deferred.push(bio);
+      return;
+    }
+    this.#start(bio);
+  }
+
+  /** Builds a table in the inactive slot, in place of one that was there. @throws UserError */
+  load(lines: readonly TableLine[]): Promise<void> {
+    return this.#inTurn(async () => {
+      const { clock, log, probe, targetTypes, devices } = this.#options;
+      const table = await Table.create(
+        {
+          deviceName: this.name,
+          clock,
+          log,
+          probe,
+          targetTypes,
+          getDevice: (name) => devices.get(name),
+          putDevice: (device) => devices.put(device),
+          noflushSuspending: () => this.#noflushSuspending,
+        },
+        lines,
+      );
+      const replaced = this.#inactive;
+      this.#inactive = table;
+      await replaced?.destroy();
+    });
+  }
+
+  /** Drops the inactive table, if any. */
+  clear(): Promise<void> {
+    return this.#inTurn(async () => {
+      const table = this.#inactive;
+      this.#inactive = null;
+      await table?.destroy();
+    });
+  }
+
+  /**
+   * Stops the device: what targets hold back is put back (`noflush`) or failed, requests in flight
+   * end, new ones wait.
+   */
+  suspend(options: { noflush: boolean }): Promise<void> {
+    return this.#inTurn(() => this.#suspend(options.noflush));
+  }
+
+  /**
+   * Makes an inactive table live, suspending first where that was not done, and lets requests go on.
+   *
+   * @throws UserError where there is neither a live nor an inactive table.
+   */
+  resume(): Promise<void> {
+    return this.#inTurn(() => this.#resume());
+  }
+
+  /**
+   * Takes the device down in order: suspends it (requests held back fail), destroys its tables, fails
+   * what is deferred. Nothing is submitted afterwards.
+   */
+  close(): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#suspend(false);
+      const tables = [this.#live, this.#inactive];
+      this.#live = null;
+      this.#inactive = null;
+      const deferred = this.#deferred;
+      this.#deferred = [];
+      this.#blocked = false;
+      for (const bio of deferred) bio.fail(EIO, `Device "${this.name}" is removed`);
+      for (const table of tables) await table?.destroy();
+    });
+  }
+
+  async #suspend(noflush: boolean): Promise<void> {
+    if (this.#suspended) return;
+    assert(this.#live !== null, 'A device that is not suspended has a live table');
+    this.#noflushSuspending = noflush;
+    await this.#live.presuspend();
+    this.#blocked = true;
+    if (this.#inFlight > 0) await new Promise<void>((resolve) => this.#idleWaiters.push(resolve));
+    assert(this.#inFlight === 0, 'Requests in flight in a suspended device');
+    await this.#live.postsuspend();
+    this.#noflushSuspending = false;
+    this.#suspended = true;
+  }
+
+  async #resume(): Promise<void> {
+    let retired: Table | null = null;
+    if (this.#inactive !== null) {
+      await this.#suspend(false);
+      retired = this.#live;
+      retired?.bind(null);
+      this.#live = this.#inactive;
+      this.#inactive = null;
+      this.#live.bind(() => this.#event());
+      if (retired !== null) this.#options.probe.reached('F5', -1, -1);
+    }
+    const live = this.#live;
+    if (live === null) {
+      throw new UserError('no-table', `Cannot resume device "${this.name}": it has no table`, {
+        hint: 'Load a table first',
+        errno: EINVAL,
+      });
+    }
+    if (this.#suspended) {
+      await live.resume();
+      this.#suspended = false;
+      this.#release();
+    }
+    await retired?.destroy();
+  }
+
+  /** Lets deferred requests go, in the order of their coming, before any that comes meanwhile. */
+  #release(): void {
+    const deferred = this.#deferred;
+    this.#deferred = [];
+    this.#blocked = false;
+    for (const bio of deferred) this.submit(bio);
+  }
+
+  #start(bio: Bio): void {
+    const table = this.#live;
+    if (table === null) {
+      bio.fail(EIO, `Device "${this.name}" has no table`);
+      return;
+    }
+    if (bio.sector + bio.count > table.sizeSectors) {
+      bio.fail(EIO, `Device "${this.name}" has ${table.sizeSectors} sectors`);
+      return;
+    }
+    if (this.#readOnly && isWriteOp(bio.op)) {
+      bio.fail(EIO, `Device "${this.name}" is read-only`);
+      return;
+    }
+    this.#inFlight += 1;
+    splitBio(table, bio, this.#pieceEnded);
+  }
+
+  #ended(bio: Bio, result: IoResult | typeof REQUEUE): void {
+    this.#inFlight -= 1;
+    if (result === REQUEUE && this.#noflushSuspending) this.#deferred.push(bio);
+    else bio.end(result === REQUEUE ? EIO : result);
+    if (this.#inFlight === 0) this.#becameIdle();
+  }
+
+  #becameIdle(): void {
+    if (this.#idleWaiters.length === 0) return;
+    const waiters = this.#idleWaiters;
+    this.#idleWaiters = [];
+    for (const waiter of waiters) waiter();
+  }
+
+  #event(): void {
+    this.#eventNumber += 1;
+    this.#options.probe.reached('F1', -1, -1);
+    const due = this.#eventWaiters.filter(({ above }) => this.#eventNumber > above);
+    this.#eventWaiters = this.#eventWaiters.filter(({ above }) => this.#eventNumber <= above);
+    for (const { resolve } of due) resolve(this.#eventNumber);
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}

@@ -1,0 +1,167 @@
+/**
+ * The targets of one table, in order, without gaps; created, suspended and resumed as one.
+ *
+ * Counterpart: `struct dm_table`. A table is inert until `bind`: events of its targets before that
+ * (the mirror's constructor already takes a turn) are nobody's, as in the kernel.
+ */
+
+import { EINVAL } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+import type { Sector, SectorCount } from '../base/units.ts';
+import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
+import { formatTableLine, type TableLine } from './table-line.ts';
+import type { Target, TargetDevice, TargetType } from './target.ts';
+import type { TargetContext } from './target-context.ts';
+import type { TargetTypes } from './target-types.ts';
+
+export interface PlacedTarget {
+  readonly start: number;
+  readonly length: number;
+  readonly type: TargetType;
+  readonly target: Target;
+}
+
+/** What a table needs of the mapped device that it is made for. */
+export type TableEnvironment = Omit<TargetContext, 'length' | 'event'> & {
+  readonly targetTypes: TargetTypes;
+};
+
+export class Table {
+  readonly targets: readonly PlacedTarget[];
+  readonly sizeSectors: SectorCount;
+  readonly logicalBlockSize: number;
+  #onEvent: (() => void) | null = null;
+
+  private constructor(targets: readonly PlacedTarget[]) {
+    this.targets = targets;
+    this.sizeSectors = toSectorCount(targets.reduce((end, { length }) => end + length, 0));
+    const devices = targets.flatMap(({ target }) => target.devices);
+    this.logicalBlockSize = Math.max(
+      SECTOR_SIZE,
+      ...devices.filter(({ length }) => length > 0).map(({ device }) => device.logicalBlockSize),
+    );
+  }
+
+  /** @throws UserError naming the line at fault; every target made before is destroyed again. */
+  static async create(environment: TableEnvironment, lines: readonly TableLine[]): Promise<Table> {
+    const placed: PlacedTarget[] = [];
+    let table: Table | null = null;
+    try {
+      let end = 0;
+      for (const line of lines) {
+        checkPlace(line, end);
+        const type = environment.targetTypes.get(line.type);
+        const context: TargetContext = {
+          ...environment,
+          length: toSectorCount(line.length),
+          getDevice: (name) => environment.getDevice(name),
+          putDevice: (device) => environment.putDevice(device),
+          noflushSuspending: () => environment.noflushSuspending(),
+          event: () => table?.event(),
+        };
+        const target = await type.create(context, line.args);
+        placed.push({ start: line.start, length: line.length, type, target });
+        end = line.start + line.length;
+      }
+      for (const { target, type } of placed) {
+        for (const used of target.devices) checkArea(type.name, used);
+      }
+      table = new Table(placed);
+      return table;
+    } catch (error) {
+      for (const { target } of placed.reverse()) await target.destroy();
+      throw error;
+    }
+  }
+
+  /** The table goes live: from now on events reach `onEvent`; null when it retires. */
+  bind(onEvent: (() => void) | null): void {
+    this.#onEvent = onEvent;
+  }
+
+  event(): void {
+    this.#onEvent?.();
+  }
+
+  /** The target that holds a sector of the table, which must be inside. */
+  find(sector: Sector): PlacedTarget {
+    let low = 0;
+    let high = this.targets.length - 1;
+    while (low < high) {
+      const middle = (low + high + 1) >> 1;
+      if (this.targets[middle]!.start <= sector) low = middle;
+      else high = middle - 1;
+    }
+    return this.targets[low]!;
+  }
+
+  async presuspend(): Promise<void> {
+    await Promise.all(this.targets.map(({ target }) => target.presuspend()));
+  }
+
+  async postsuspend(): Promise<void> {
+    for (const { target } of this.targets) await target.postsuspend();
+  }
+
+  async resume(): Promise<void> {
+    for (const { target } of this.targets) await target.resume();
+  }
+
+  async destroy(): Promise<void> {
+    this.bind(null);
+    for (const { target } of this.targets) await target.destroy();
+  }
+
+  /** One line a target: what `dmsetup status` and `dmsetup table` print. */
+  async status(kind: 'info' | 'table'): Promise<string[]> {
+    const lines: string[] = [];
+    for (const { start, length, type, target } of this.targets) {
+      const words = formatTableLine({ start, length, type: type.name, args: [] });
+      lines.push(`${words} ${await target.status(kind)}`);
+    }
+    return lines;
+  }
+}
+
+function checkPlace(line: TableLine, end: number): void {
+  const what = `Cannot create target "${line.type.slice(0, 80)}"`;
+  if (line.length === 0) {
+    throw new UserError('bad-table', `${what}: length is 0 sectors, must be positive`, {
+      kernelMessage: 'zero-length target',
+      errno: EINVAL,
+    });
+  }
+  if (line.start !== end) {
+    throw new UserError(
+      'bad-table',
+      `${what}: start is ${line.start}, must be ${end}, where the target before it ends`,
+      { kernelMessage: 'Gap in table', errno: EINVAL },
+    );
+  }
+}
+
+/** Specification 1.4, row 15. A device without a size, or one that is no data area, is not checked. */
+function checkArea(typeName: string, { device, start, length }: TargetDevice): void {
+  const size = device.sizeSectors;
+  if (length === 0 || size === 0) return;
+  if (start >= size || start + length > size) {
+    throw new UserError(
+      'device-too-small',
+      `Cannot create target "${typeName}": device "${device.name}" has ${size} sectors, ` +
+        `must have at least ${start + length} (start ${start} and length ${length})`,
+      {
+        kernelMessage: `${device.name} too small for target: start=${start}, len=${length}, dev_size=${size}`,
+        errno: EINVAL,
+      },
+    );
+  }
+  const blockSectors = device.logicalBlockSize / SECTOR_SIZE;
+  if (start % blockSectors !== 0 || length % blockSectors !== 0) {
+    throw new UserError(
+      'misaligned',
+      `Cannot create target "${typeName}": start ${start} and length ${length} on device ` +
+        `"${device.name}" must be multiples of its logical block, ${blockSectors} sectors`,
+      { errno: EINVAL },
+    );
+  }
+}

@@ -1,0 +1,33 @@
+/** The `zero` target: reads give zeros, writes vanish. Counterpart: dm-zero. */
+
+import { EINVAL, OK } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { statelessLife } from '../stateless-target.ts';
+import type { TargetType } from '../target.ts';
+
+export const zeroTargetType: TargetType = {
+  name: 'zero',
+  version: [1, 2, 0],
+  async create(_context, args) {
+    if (args.length !== 0) {
+      throw new UserError(
+        'bad-zero-table',
+        `Cannot create zero target: it has ${args.length} arguments, must have none`,
+        { kernelMessage: 'No arguments required', errno: EINVAL },
+      );
+    }
+    return {
+      ...statelessLife('zero'),
+      maxIoSectors: null,
+      discardSupported: true,
+      writeZeroesSupported: true,
+      devices: [],
+      map(bio) {
+        if (bio.op === 'read') bio.data?.fill(0);
+        bio.end(OK);
+      },
+      status: () => '',
+      async destroy() {},
+    };
+  },
+};

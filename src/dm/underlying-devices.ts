@@ -1,0 +1,65 @@
+/**
+ * The devices below targets, by the name in the table: opened once, counted, closed with the last user.
+ * Counterpart: `dm_get_device` and `dm_put_device`.
+ *
+ * Two names of one file (a link, another path) give one device, as two paths of one disk do in the
+ * kernel; so the thing is identified before it is opened, and locked, a second time.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+
+export interface DeviceOpener {
+  /** Equal for two names of the same thing. @throws UserError where the name means nothing. */
+  identify(name: string): Promise<string>;
+  /** @throws UserError saying why the device cannot be opened. */
+  open(name: string): Promise<BlockDevice>;
+}
+
+interface Entry {
+  readonly identity: string;
+  readonly device: BlockDevice;
+  users: number;
+}
+
+export class UnderlyingDevices {
+  readonly #opener: DeviceOpener;
+  readonly #entries: Entry[] = [];
+  /** Opening and closing take turns, so that two users of one name never open it twice. */
+  #turn: Promise<unknown> = Promise.resolve();
+
+  constructor(opener: DeviceOpener) {
+    this.#opener = opener;
+  }
+
+  get(name: string): Promise<BlockDevice> {
+    return this.#inTurn(async () => {
+      const identity = await this.#opener.identify(name);
+      let entry = this.#entries.find((candidate) => candidate.identity === identity);
+      if (entry === undefined) {
+        entry = { identity, device: await this.#opener.open(name), users: 0 };
+        this.#entries.push(entry);
+      }
+      entry.users += 1;
+      return entry.device;
+    });
+  }
+
+  put(device: BlockDevice): Promise<void> {
+    return this.#inTurn(async () => {
+      const index = this.#entries.findIndex((entry) => entry.device === device);
+      const entry = this.#entries[index];
+      assert(entry !== undefined, `Device "${device.name}" is given back but is not open`);
+      entry.users -= 1;
+      if (entry.users > 0) return;
+      this.#entries.splice(index, 1);
+      await device.close();
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
+  }
+}

@@ -1,0 +1,95 @@
+/**
+ * Reads: served from the default leg, or from another when it has failed (specification 4).
+ *
+ * A read of a region in sync goes to a leg at once; all others wait for the worker, who may ask a log
+ * that blocks. A failed read is tried again as long as a leg may have the data.
+ */
+
+import { isPromise } from '../base/awaitable.ts';
+import { EIO, EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
+import { sectorAfter } from '../base/units.ts';
+import { Bio } from '../block/bio.ts';
+import { chooseLeg } from './choose-leg.ts';
+import type { Leg } from './leg.ts';
+import type { MirrorSet } from './mirror-set.ts';
+
+/** What a read of a leg needs to know when it ends. */
+interface LegRead {
+  readonly set: MirrorSet;
+  readonly leg: Leg;
+  readonly parent: Bio;
+}
+
+/** A read arrives. */
+export function mapRead(set: MirrorSet, bio: Bio): void {
+  const inSync = set.log.inSyncNow(set.geometry.regionOf(bio.sector));
+  if (inSync === 'would-block' || inSync === 0) {
+    set.queueRead(bio);
+    return;
+  }
+  const leg = chooseLeg(set.legs, set.defaultLeg);
+  if (leg === null) failRead(bio);
+  else readFrom(set, leg, bio);
+}
+
+/** The worker's share: a region out of sync is read from the default leg only. */
+export async function serveReads(set: MirrorSet, reads: readonly Bio[]): Promise<void> {
+  for (const bio of reads) {
+    const answer = set.hash.stateOf(set.geometry.regionOf(bio.sector));
+    const state = isPromise(answer) ? await answer : answer;
+    const { defaultLeg } = set;
+    let leg: Leg | null;
+    if (state === 'clean' || state === 'dirty') leg = chooseLeg(set.legs, defaultLeg);
+    else leg = defaultLeg.failed ? null : defaultLeg;
+    if (leg === null) failRead(bio);
+    else readFrom(set, leg, bio);
+  }
+}
+
+function readFrom(set: MirrorSet, leg: Leg, parent: Bio): void {
+  const context: LegRead = { set, leg, parent };
+  leg.device.submit(
+    new Bio({
+      op: 'read',
+      sector: sectorAfter(leg.offset, parent.sector),
+      count: parent.count,
+      data: parent.data,
+      fua: parent.fua,
+      onEnd: legReadEnded,
+      context,
+    }),
+  );
+}
+
+function legReadEnded(bio: Bio, result: IoResult): void {
+  const { set, leg, parent } = bio.context as LegRead;
+  if (result === OK || result === EOPNOTSUPP) {
+    parent.detail = bio.detail;
+    parent.end(result);
+    return;
+  }
+  set.failLeg(leg, 'read');
+  if (mayServe(set, parent)) {
+    set.context.log.warn(`Read from leg ${leg.index} "${leg.device.name}" failed, trying another`);
+    set.queueRead(parent);
+    return;
+  }
+  set.context.log.error(
+    `Read from leg ${leg.index} "${leg.device.name}" failed, no other has the data`,
+  );
+  parent.fail(result, bio.detail ?? 'No leg could be read');
+}
+
+/**
+ * Whether some leg may still have the data: the default leg, or any where the region is in sync. A log
+ * that cannot tell at once counts as a yes; the worker then asks properly (4.3).
+ */
+function mayServe(set: MirrorSet, bio: Bio): boolean {
+  if (!set.defaultLeg.failed) return true;
+  if (set.log.inSyncNow(set.geometry.regionOf(bio.sector)) === 0) return false;
+  return chooseLeg(set.legs, set.defaultLeg) !== null;
+}
+
+function failRead(bio: Bio): void {
+  bio.fail(EIO, 'No leg is left that has the data');
+}

@@ -1,0 +1,69 @@
+/** Recovery: pick a region, quiesce it, copy it from the default leg, settle (specification 5). */
+
+import { type Awaitable, isPromise } from '../base/awaitable.ts';
+import type { CopyResult, Kcopyd } from './kcopyd.ts';
+import type { Leg } from './leg.ts';
+import type { MirrorSet } from './mirror-set.ts';
+import type { MirrorWrite } from './mirror-write.ts';
+import type { RegionEntry } from './region-hash.ts';
+
+/** The turn's share: claims work, starts copies, notices that the mirror is in sync. */
+export async function recover(set: MirrorSet, kcopyd: Kcopyd): Promise<void> {
+  const prepared = set.hash.prepareRecovery();
+  if (isPromise(prepared)) await prepared;
+  for (let entry = set.hash.nextQuiesced(); entry !== null; entry = set.hash.nextQuiesced()) {
+    copyRegion(set, kcopyd, entry);
+  }
+  const updated = updateInSync(set);
+  if (isPromise(updated)) await updated;
+}
+
+/** Raises the event and forgives the legs when the last region came into sync (5.5). */
+export function updateInSync(set: MirrorSet): Awaitable<void> {
+  if (set.inSync) return;
+  const count = set.log.getSyncCount();
+  if (isPromise(count)) return count.then((synced) => compare(set, synced));
+  compare(set, count);
+}
+
+function compare(set: MirrorSet, syncCount: number): void {
+  if (syncCount === set.geometry.regionCount) set.becomeInSync();
+}
+
+function copyRegion(set: MirrorSet, kcopyd: Kcopyd, entry: RegionEntry<MirrorWrite>): void {
+  // Captured now: with keep_log a read error may move the default leg before the result is judged.
+  const source = set.defaultLeg;
+  const { region } = entry;
+  kcopyd.copy(
+    {
+      region,
+      source,
+      destinations: set.legs.filter((leg) => leg !== source),
+      sector: set.geometry.startOf(region),
+      count: set.geometry.lengthOf(region),
+      ignoreErrors: !set.features.handleErrors,
+    },
+    (result) => copyEnded(set, entry, source, result),
+  );
+}
+
+function copyEnded(
+  set: MirrorSet,
+  entry: RegionEntry<MirrorWrite>,
+  source: Leg,
+  { readError, failedDestinations }: CopyResult,
+): void {
+  const { log } = set.context;
+  const { region } = entry;
+  if (readError) {
+    log.error(`Region ${region} cannot be read from leg ${source.index} during recovery`);
+    set.failLeg(source, 'sync');
+  }
+  for (const leg of failedDestinations) {
+    log.error(`Region ${region} cannot be written to leg ${leg.index} during recovery`);
+    set.failLeg(leg, 'sync');
+  }
+  const success = !readError && failedDestinations.length === 0;
+  if (!success && !set.features.handleErrors) set.counters.blindRecoveries += 1;
+  set.hash.recoveryEnded(entry, success);
+}

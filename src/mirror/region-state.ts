@@ -1,0 +1,39 @@
+/**
+ * The states of a region and the legal transitions, with who may make them (specification 2.1, 2.3).
+ *
+ * | From | To | Owner |
+ * |---|---|---|
+ * | (none) | clean, nosync | lookup: what the log says |
+ * | clean | dirty | turn: a write is counted |
+ * | dirty | clean | completion: the last write ended |
+ * | dirty, nosync, recovering | nosync | completion: the last write ended after a failed flush |
+ * | clean, dirty, nosync | recovering | turn: recovery is prepared |
+ * | dirty, nosync, recovering | nosync | turn: a write failed on a leg |
+ *
+ * `clean` may turn `recovering` only where a log hands out a region that it also calls in sync, as a log
+ * in user space may.
+ */
+
+import { assert } from '../base/assert.ts';
+
+export type RegionState = 'clean' | 'dirty' | 'nosync' | 'recovering';
+export type TransitionOwner = 'turn' | 'completion';
+
+const LEGAL: ReadonlySet<string> = new Set([
+  'turn: clean > dirty',
+  'completion: dirty > clean',
+  'completion: dirty > nosync',
+  'completion: nosync > nosync',
+  'completion: recovering > nosync',
+  'turn: clean > recovering',
+  'turn: dirty > recovering',
+  'turn: nosync > recovering',
+  'turn: dirty > nosync',
+  'turn: nosync > nosync',
+  'turn: recovering > nosync',
+]);
+
+/** Asserts that `owner` may move a region from `from` to `to`. */
+export function assertTransition(owner: TransitionOwner, from: RegionState, to: RegionState): void {
+  assert(LEGAL.has(`${owner}: ${from} > ${to}`), `Region went ${from} > ${to} by the ${owner}`);
+}

@@ -1,0 +1,161 @@
+/**
+ * Writes, in the order that durability rests on: classify, mark, flush the log, then the legs
+ * (specification 2.5).
+ *
+ * No leg sees a byte of a write to a region in sync before the log flush that recorded the region
+ * returned. One flush serves the whole batch.
+ */
+
+import { isPromise } from '../base/awaitable.ts';
+import { EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
+import { REMOTE_RECOVERY_RETRY_MS } from '../base/limits.ts';
+import { sectorAfter } from '../base/units.ts';
+import { Bio } from '../block/bio.ts';
+import type { FailedLegs, LegIo } from './leg-io.ts';
+import type { MirrorSet } from './mirror-set.ts';
+import { type MirrorWrite, NO_REGION } from './mirror-write.ts';
+
+export interface WritesOptions {
+  readonly set: MirrorSet;
+  readonly legIo: LegIo;
+  /** Sees to a turn after a while, for writes that another node's recovery holds up. */
+  readonly wakeAfter: (delayMs: number) => void;
+}
+
+/** A batch, sorted by where its writes may go. */
+interface Piles {
+  /** To every leg. */
+  readonly sync: MirrorWrite[];
+  /** To the default leg only. */
+  readonly nosync: MirrorWrite[];
+  /** Wait for their region's recovery. */
+  readonly recovering: MirrorWrite[];
+  /** Wait for another node's recovery. */
+  readonly remote: MirrorWrite[];
+}
+
+export class Writes {
+  readonly #set: MirrorSet;
+  readonly #legIo: LegIo;
+  readonly #wakeAfter: (delayMs: number) => void;
+  readonly #fanOutEnded = (write: MirrorWrite, failedLegs: FailedLegs): void => {
+    if (failedLegs === 0) this.#set.endWrite(write, OK);
+    else this.#fanOutFailed(write, failedLegs);
+  };
+  readonly #redirectEnded = (bio: Bio, result: IoResult): void => {
+    const write = bio.context as MirrorWrite;
+    write.bio.detail = bio.detail;
+    this.#set.context.probe.reached('W7', this.#set.defaultLeg.index, write.region);
+    this.#set.endWrite(write, result);
+  };
+
+  constructor(options: WritesOptions) {
+    this.#set = options.set;
+    this.#legIo = options.legIo;
+    this.#wakeAfter = options.wakeAfter;
+  }
+
+  async serve(writes: readonly MirrorWrite[]): Promise<void> {
+    if (writes.length === 0) return;
+    const set = this.#set;
+    const piles = await this.#classify(writes);
+    if (piles.remote.length > 0) {
+      set.requeueWrites(piles.remote);
+      this.#wakeAfter(REMOTE_RECOVERY_RETRY_MS);
+    }
+    await this.#count(piles.sync);
+    await this.#count(piles.nosync);
+    await this.#flushLog();
+    this.#dispatchSync(piles.sync);
+    for (const write of piles.recovering) set.hash.delay(write);
+    this.#dispatchNosync(piles.nosync);
+  }
+
+  async #classify(writes: readonly MirrorWrite[]): Promise<Piles> {
+    const { hash, log } = this.#set;
+    const piles: Piles = { sync: [], nosync: [], recovering: [], remote: [] };
+    for (const write of writes) {
+      if (write.region === NO_REGION) {
+        piles.sync.push(write);
+        continue;
+      }
+      if (log.isRemoteRecovering !== undefined && (await log.isRemoteRecovering(write.region))) {
+        piles.remote.push(write);
+        continue;
+      }
+      const answer = hash.stateOf(write.region);
+      const state = isPromise(answer) ? await answer : answer;
+      if (state === 'nosync') piles.nosync.push(write);
+      else if (state === 'recovering') piles.recovering.push(write);
+      else piles.sync.push(write);
+    }
+    return piles;
+  }
+
+  async #count(writes: readonly MirrorWrite[]): Promise<void> {
+    for (const write of writes) {
+      if (write.region === NO_REGION) continue;
+      const counted = this.#set.hash.countWrite(write);
+      if (isPromise(counted)) await counted;
+    }
+  }
+
+  async #flushLog(): Promise<void> {
+    const answer = this.#set.log.flush();
+    const result = isPromise(answer) ? await answer : answer;
+    if (result === OK || this.#set.logFailure) return;
+    this.#set.logFailure = true;
+    this.#set.context.probe.reached('F3', -1, NO_REGION);
+    this.#set.context.log.error('The dirty log cannot be written', { errno: result });
+  }
+
+  #dispatchSync(writes: readonly MirrorWrite[]): void {
+    const set = this.#set;
+    if (set.logFailure && set.features.handleErrors) {
+      for (const write of writes) set.queueFailure(write);
+      return;
+    }
+    if (set.logFailure) set.counters.unloggedWrites += writes.length;
+    for (const write of writes) this.#legIo.fanOut(write, this.#fanOutEnded);
+  }
+
+  #dispatchNosync(writes: readonly MirrorWrite[]): void {
+    const set = this.#set;
+    const { handleErrors, keepLog } = set.features;
+    for (const write of writes) {
+      if (set.legFailure && handleErrors && !keepLog) set.queueFailure(write);
+      else this.#redirect(write);
+    }
+  }
+
+  /** To the default leg as a plain request: its error goes to the issuer and is recorded nowhere. */
+  #redirect(write: MirrorWrite): void {
+    const { bio } = write;
+    const leg = this.#set.defaultLeg;
+    this.#set.context.probe.reached('W6', leg.index, write.region);
+    leg.device.submit(
+      new Bio({
+        op: bio.op,
+        sector: sectorAfter(leg.offset, bio.sector),
+        count: bio.count,
+        data: bio.data,
+        fua: bio.fua,
+        onEnd: this.#redirectEnded,
+        context: write,
+      }),
+    );
+  }
+
+  #fanOutFailed(write: MirrorWrite, failedLegs: FailedLegs): void {
+    const set = this.#set;
+    if (write.bio.op === 'discard') {
+      write.bio.detail ??= 'A leg cannot discard';
+      set.endWrite(write, EOPNOTSUPP);
+      return;
+    }
+    for (const leg of set.legs) {
+      if ((failedLegs & (1 << leg.index)) !== 0) set.failLeg(leg, 'write');
+    }
+    set.queueFailure(write);
+  }
+}
