@@ -1,9 +1,10 @@
 /**
- * The benchmark: ours beside nbdkit's file plugin with one leg and qemu-storage-daemon's quorum of two.
+ * The benchmark: ours beside nbdkit's file plugin with one leg and qemu-storage-daemon's quorum of
+ * two.
  *
- * Everything is on tmpfs behind unix sockets, so that software is compared and not disks. The runs of
- * the servers are interleaved in rounds, in turning order, and medians are printed: the machine's
- * mood changes slowly, and so hits all alike. Read the ratios, not the digits.
+ * Everything is on tmpfs behind unix sockets, so that software is compared and not disks. The runs
+ * of the servers are interleaved in rounds, in turning order, and medians are printed: the
+ * machine's mood changes slowly, and so hits all alike. Read the ratios, not the digits.
  */
 
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';

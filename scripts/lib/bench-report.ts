@@ -1,4 +1,6 @@
-/** Prints what the benchmark found: medians, and how ours stand to the peers' and to what is wanted. */
+/**
+ * Prints what the benchmark found: medians, and how ours stand to the peers' and to what is wanted.
+ */
 
 import { SERVER_NAMES, type ServerName } from './bench-servers.ts';
 import type { Measurement, Workload } from './bench-workloads.ts';

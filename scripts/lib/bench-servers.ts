@@ -1,6 +1,6 @@
 /**
- * The servers that the benchmark compares: started on files of tmpfs behind a unix socket, known to be
- * ready when they greet, and stopped by their process.
+ * The servers that the benchmark compares: started on files of tmpfs behind a unix socket, known to
+ * be ready when they greet, and stopped by their process.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

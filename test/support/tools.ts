@@ -1,4 +1,6 @@
-/** Other people's programs that tests use: a test that misses one is skipped loudly, or fails in CI. */
+/**
+ * Other people's programs that tests use: a test that misses one is skipped loudly, or fails in CI.
+ */
 
 import { accessSync, constants } from 'node:fs';
 import { join } from 'node:path';
@@ -22,8 +24,8 @@ export function findTool(name: string): string | null {
 }
 
 /**
- * True where every tool is installed. Else the test is marked as skipped, or with CI=true as failed,
- * and should return at once.
+ * True where every tool is installed. Else the test is marked as skipped, or with CI=true as
+ * failed, and should return at once.
  */
 export function requireTool(t: Test, ...names: string[]): boolean {
   return names.every((name) => requireThat(t, findTool(name) !== null, `${name} is not installed`));
