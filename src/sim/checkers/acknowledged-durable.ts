@@ -1,0 +1,45 @@
+/**
+ * When a FUA write or a flush is acknowledged, what it covers is durable on *every* leg that is in
+ * sync, so that any one of them may be lost (specification 2.8; 12, invariant 25). For machines
+ * without faults.
+ */
+
+import { possibleSectors } from '../device-state.ts';
+import { describeAllowed, describeContents, isAllowed, type Oracle } from '../oracle.ts';
+import { identifySector } from '../sector-payload.ts';
+import type { AcknowledgementListener } from '../sim-client.ts';
+import type { SimMachine } from '../sim-machine.ts';
+import type { StaleLegNotRead } from './stale-leg-not-read.ts';
+
+export class AcknowledgedDurable implements AcknowledgementListener {
+  readonly #regions: StaleLegNotRead;
+
+  constructor(regions: StaleLegNotRead) {
+    this.#regions = regions;
+  }
+
+  durable(machine: SimMachine, oracle: Oracle): void {
+    if (machine.faulted) return;
+    const { table } = machine;
+    const allowed = oracle.afterPowerCut();
+    for (const leg of table.legs) {
+      const state = machine.stateOf(machine.legs[leg]!);
+      for (let sector = 0; sector < table.sectors; sector++) {
+        const region = Math.floor(sector / table.regionSizeSectors);
+        if (leg !== table.legs[0] && this.#regions.isOutOfSync(region)) continue;
+        for (const value of possibleSectors(state, sector)) {
+          const observed = identifySector(value, sector);
+          if (isAllowed(observed, allowed[sector]!)) continue;
+          const holds = `sector ${sector} of leg ${leg} may hold ${describeContents(observed)}`;
+          machine.find({
+            checker: 'acknowledged-durable-everywhere',
+            message: `${holds}, although ${describeAllowed(allowed[sector]!)} was acknowledged as durable`,
+            sector,
+            leg,
+            observed,
+          });
+        }
+      }
+    }
+  }
+}
