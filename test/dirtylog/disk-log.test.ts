@@ -166,6 +166,12 @@ t.test('DiskLog: failures of the device: letter, event once, marks not forgotten
     t.equal(await log.flush(), OK);
     t.equal(disk.durable[1024], 0xfd);
     t.equal(await log.status('info'), '3 disk 254:64 F', 'letters do not heal');
+    log.markRegion(toRegion(1));
+    disk.failing.add('write');
+    t.equal(await log.flush(), EIO);
+    t.equal(await log.status('info'), '3 disk 254:64 F', 'F hides D');
+    disk.failing.clear();
+    await log.flush();
     disk.history.length = 0;
     t.equal(await log.flush(), OK);
     t.same(disk.history, [], 'now it is said');
