@@ -31,7 +31,8 @@ export function parseTable(text: string): TableLine[] {
   for (const [index, line] of text.split('\n').entries()) {
     const trimmed = line.trim();
     if (trimmed === '' || trimmed.startsWith('#')) continue;
-    lines.push(parseTableLine(trimmed, index + 1));
+    // Not the trimmed text: an escaped space may end the last word.
+    lines.push(parseTableLine(line, index + 1));
   }
   if (lines.length === 0) throw tableError('it has no line, at least one target is required');
   return lines;
