@@ -8,13 +8,17 @@
 export const OK = 0;
 export const EPERM = 1;
 export const ENOENT = 2;
+export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
 export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
+export const ENOTDIR = 20;
+export const EISDIR = 21;
 export const EINVAL = 22;
+export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
 export const EOVERFLOW = 75;
@@ -28,13 +32,17 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [OK, 'OK'],
   [EPERM, 'EPERM'],
   [ENOENT, 'ENOENT'],
+  [EINTR, 'EINTR'],
   [EIO, 'EIO'],
   [ENXIO, 'ENXIO'],
   [EAGAIN, 'EAGAIN'],
   [ENOMEM, 'ENOMEM'],
   [EACCES, 'EACCES'],
   [EBUSY, 'EBUSY'],
+  [ENOTDIR, 'ENOTDIR'],
+  [EISDIR, 'EISDIR'],
   [EINVAL, 'EINVAL'],
+  [EFBIG, 'EFBIG'],
   [ENOSPC, 'ENOSPC'],
   [EROFS, 'EROFS'],
   [EOVERFLOW, 'EOVERFLOW'],

@@ -1,0 +1,91 @@
+/**
+ * System calls that Node does not have, through koffi: synchronous, in the main thread. Results are 0 or
+ * an errno; nothing throws. Numbers are those of Linux on 64-bit machines.
+ */
+
+import koffi from 'koffi';
+import { EIO, type IoResult, OK } from '../base/errno.ts';
+
+/** flock(2). */
+export const LOCK_SH = 1;
+export const LOCK_EX = 2;
+export const LOCK_NB = 4;
+
+/** fallocate(2). */
+const FALLOC_FL_KEEP_SIZE = 0x01;
+const FALLOC_FL_PUNCH_HOLE = 0x02;
+const FALLOC_FL_ZERO_RANGE = 0x10;
+
+/** ioctl(2) of block devices. */
+const BLKROGET = 0x125e;
+const BLKSSZGET = 0x1268;
+const BLKDISCARD = 0x1277;
+const BLKGETSIZE64 = 0x80081272;
+
+type IntCall = (...args: (number | ArrayBufferView)[]) => number;
+
+export class NativeCalls {
+  readonly #fallocate: IntCall;
+  readonly #flock: IntCall;
+  readonly #ioctl: IntCall;
+
+  constructor() {
+    const libc = koffi.load(null);
+    this.#fallocate = libc.func('int fallocate(int fd, int mode, int64_t offset, int64_t length)');
+    this.#flock = libc.func('int flock(int fd, int operation)');
+    // Variadic in C; with a fixed pointer it is called alike by the ABIs of Linux.
+    this.#ioctl = libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)');
+  }
+
+  flock(fd: number, operation: number): IoResult {
+    return this.#outcome(this.#flock(fd, operation));
+  }
+
+  /** Gives the range back to the file system; it reads as zeros. The file's size stays. */
+  punchHole(fd: number, offset: number, length: number): IoResult {
+    const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
+    return this.#outcome(this.#fallocate(fd, mode, offset, length));
+  }
+
+  zeroRange(fd: number, offset: number, length: number): IoResult {
+    const mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
+    return this.#outcome(this.#fallocate(fd, mode, offset, length));
+  }
+
+  blockDiscard(fd: number, offset: number, length: number): IoResult {
+    const range = new BigUint64Array([BigInt(offset), BigInt(length)]);
+    return this.#outcome(this.#ioctl(fd, BLKDISCARD, new Uint8Array(range.buffer)));
+  }
+
+  /** Size and block size in bytes of a block device, or an errno. */
+  blockGeometry(
+    fd: number,
+  ): { size: number; logicalBlockSize: number; readOnly: boolean } | IoResult {
+    const answer = new DataView(new ArrayBuffer(8));
+    const bytes = new Uint8Array(answer.buffer);
+    const ask = (request: number): IoResult => this.#outcome(this.#ioctl(fd, request, bytes));
+    const little = true;
+    let result = ask(BLKGETSIZE64);
+    if (result !== OK) return result;
+    const size = Number(answer.getBigUint64(0, little));
+    result = ask(BLKSSZGET);
+    if (result !== OK) return result;
+    const logicalBlockSize = answer.getUint32(0, little);
+    result = ask(BLKROGET);
+    if (result !== OK) return result;
+    return { size, logicalBlockSize, readOnly: answer.getUint32(0, little) !== 0 };
+  }
+
+  #outcome(returned: number): IoResult {
+    // koffi keeps the errno of the latest call: nothing may come in between.
+    return returned >= 0 ? OK : koffi.errno() || EIO;
+  }
+}
+
+let loaded: NativeCalls | null = null;
+
+/** The calls, loaded once. */
+export function nativeCalls(): NativeCalls {
+  loaded ??= new NativeCalls();
+  return loaded;
+}

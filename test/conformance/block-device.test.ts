@@ -1,0 +1,106 @@
+import { execFileSync } from 'node:child_process';
+import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import t from 'tap';
+import type { Sector, SectorCount } from '../../src/base/units.ts';
+import { SECTOR_SIZE } from '../../src/base/units.ts';
+import { CheckedDevice } from '../../src/block/checked-device.ts';
+import { AIO_POLICIES } from '../../src/block/lane.ts';
+import { MemoryDevice } from '../../src/block/memory-device.ts';
+import { openDevice } from '../../src/block/open-device.ts';
+import { SubrangeDevice } from '../../src/block/subrange-device.ts';
+import { findTool, requireRoot, requireThat } from '../support/tools.ts';
+import { blockDeviceConformance } from './block-device-conformance.ts';
+
+t.test('MemoryDevice', async (t) => {
+  blockDeviceConformance(t, async (sizeSectors) => {
+    const device = new MemoryDevice({ sizeSectors });
+    return { device, medium: () => device.bytes };
+  });
+});
+
+t.test('MemoryDevice with blocks of 4096 bytes', async (t) => {
+  blockDeviceConformance(t, async (sizeSectors) => ({
+    device: new MemoryDevice({ sizeSectors, logicalBlockSize: 4096 }),
+  }));
+});
+
+t.test('MemoryDevice, sparse', async (t) => {
+  blockDeviceConformance(t, async (sizeSectors) => ({
+    device: new MemoryDevice({ sizeSectors, sparse: true }),
+  }));
+});
+
+t.test('CheckedDevice', async (t) => {
+  blockDeviceConformance(t, async (sizeSectors) => ({
+    device: new CheckedDevice(new MemoryDevice({ sizeSectors })),
+  }));
+});
+
+t.test('SubrangeDevice', async (t) => {
+  blockDeviceConformance(t, async (sectors) => {
+    const whole = new MemoryDevice({ sizeSectors: sectors + 200 });
+    whole.bytes.fill(0xff);
+    const start = 100;
+    const inside = whole.bytes.subarray(start * SECTOR_SIZE, (start + sectors) * SECTOR_SIZE);
+    inside.fill(0);
+    const window = { start: start as Sector, count: sectors as SectorCount };
+    return {
+      device: new SubrangeDevice(whole, window),
+      medium: () => inside,
+      dispose: () => {
+        t.ok(whole.bytes.subarray(0, start * SECTOR_SIZE).every((byte) => byte === 0xff));
+        t.ok(whole.bytes.subarray(-100 * SECTOR_SIZE).every((byte) => byte === 0xff));
+      },
+    };
+  });
+});
+
+for (const place of ['/tmp', '/dev/shm']) {
+  for (const aio of AIO_POLICIES) {
+    t.test(`FileDevice in ${place}, aio ${aio}`, async (t) => {
+      const directory = mkdtempSync(join(place, 'nbd-mirror-'));
+      t.teardown(() => rmSync(directory, { recursive: true }));
+      const path = join(directory, 'leg.img');
+      blockDeviceConformance(t, async (sectors) => {
+        writeFileSync(path, '');
+        truncateSync(path, sectors * SECTOR_SIZE);
+        return {
+          device: await openDevice(path, { readOnly: false, aio }),
+          medium: () => readFileSync(path),
+        };
+      });
+    });
+  }
+}
+
+for (const blockSize of [512, 4096]) {
+  t.test(`FileDevice over a loop device with blocks of ${blockSize} bytes`, async (t) => {
+    const losetup = findTool('losetup');
+    if (!requireRoot(t) || !requireThat(t, losetup !== null, 'losetup is not installed')) return;
+    const directory = mkdtempSync('/dev/shm/nbd-mirror-');
+    t.teardown(() => rmSync(directory, { recursive: true }));
+    const image = join(directory, 'disk.img');
+    const attach = (): string | null => {
+      try {
+        const args = ['--find', '--show', '--sector-size', `${blockSize}`, image];
+        return execFileSync(losetup!, args, { encoding: 'utf8' }).trim();
+      } catch {
+        return null;
+      }
+    };
+    writeFileSync(image, '');
+    truncateSync(image, 1024 * 1024);
+    const probe = attach();
+    if (!requireThat(t, probe !== null, 'no loop device can be attached')) return;
+    execFileSync(losetup!, ['--detach', probe!]);
+    blockDeviceConformance(t, async (sectors) => {
+      writeFileSync(image, '');
+      truncateSync(image, sectors * SECTOR_SIZE);
+      const disk = attach()!;
+      const device = await openDevice(disk, { readOnly: false });
+      t.equal(device.logicalBlockSize, blockSize);
+      return { device, dispose: () => void execFileSync(losetup!, ['--detach', disk]) };
+    });
+  });
+}
