@@ -82,3 +82,12 @@ export const THROTTLE_SLEEP_MS = 100;
 export const THROTTLE_SLEEPS_MAX = 10;
 /** The throttle's counters are halved as often as its window exceeds this. */
 export const THROTTLE_WINDOW_MS = 1000;
+
+/**
+ * Ranges of regions that an offline report lists one by one; counts stay exact beyond. A hostile log of
+ * 2^32 regions with every other bit set would otherwise fill the memory with ranges.
+ */
+export const INSPECT_RANGES_MAX = 100_000;
+
+/** How far a device given as a log is searched for data that is none: behind btrfs's first superblock. */
+export const LOG_PROBE_BYTES = 1024 * 1024;

@@ -1,0 +1,95 @@
+/** A device under a name: what clients may see of it, and what they may do with it. */
+
+import { UserError } from '../base/failure.ts';
+import { NBD_CONNECTIONS_MAX, NBD_LISTED_STRING_BYTES_MAX } from '../base/limits.ts';
+import { sectorsToBytes } from '../base/units.ts';
+import type { AlignDevice } from '../block/align-device.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { TRANSMISSION_FLAGS } from './constants.ts';
+import { printable } from './printable.ts';
+
+export interface ExportOptions {
+  /** "" is the default export; at most 255 bytes. */
+  readonly name: string;
+  /** Names device, legs and log; shown by clients that list. */
+  readonly description?: string;
+  readonly device: BlockDevice;
+  readonly readOnly?: boolean;
+  readonly connectionsMax?: number;
+}
+
+export class Export {
+  readonly name: string;
+  readonly description: string;
+  readonly device: BlockDevice;
+  /** Shared by every connection to the device, by whatever export. */
+  readonly bytes: AlignDevice;
+  readonly readOnly: boolean;
+  readonly connectionsMax: number;
+  /** Connections in transmission. */
+  connectionCount = 0;
+  removed = false;
+
+  /** @throws UserError for a name or description that cannot be served. */
+  constructor(options: ExportOptions, bytes: AlignDevice) {
+    this.name = checkString('name', options.name, options.name);
+    this.description = checkString('description', options.description ?? '', options.name);
+    this.device = options.device;
+    this.bytes = bytes;
+    this.readOnly = (options.readOnly ?? false) || options.device.capabilities.readOnly;
+    this.connectionsMax = options.connectionsMax ?? NBD_CONNECTIONS_MAX;
+    if (!Number.isSafeInteger(sectorsToBytes(options.device.sizeSectors))) {
+      throw new UserError(
+        'export-too-large',
+        `Cannot export "${printable(options.name)}": size is ${options.device.sizeSectors} ` +
+          'sectors, must be below 2^53 bytes',
+      );
+    }
+  }
+
+  transmissionFlags(structuredReplies: boolean): number {
+    const { discard, rotational } = this.device.capabilities;
+    return transmissionFlags({ readOnly: this.readOnly, discard, rotational, structuredReplies });
+  }
+}
+
+/** The promises to a client, from what the device can do and what was negotiated so far. */
+export function transmissionFlags(facts: {
+  readonly readOnly: boolean;
+  readonly discard: boolean;
+  readonly rotational: boolean;
+  readonly structuredReplies: boolean;
+}): number {
+  // All connections share one device without any cache in between: several may be used at once.
+  let flags =
+    TRANSMISSION_FLAGS.HAS_FLAGS |
+    TRANSMISSION_FLAGS.SEND_FLUSH |
+    TRANSMISSION_FLAGS.SEND_FUA |
+    TRANSMISSION_FLAGS.CAN_MULTI_CONN |
+    TRANSMISSION_FLAGS.SEND_CACHE;
+  if (facts.rotational) flags |= TRANSMISSION_FLAGS.ROTATIONAL;
+  if (facts.structuredReplies) flags |= TRANSMISSION_FLAGS.SEND_DF;
+  if (facts.readOnly) return flags | TRANSMISSION_FLAGS.READ_ONLY;
+  // FAST_ZERO is understood: it is always refused at once, as no zeroing is promised to be fast.
+  flags |= TRANSMISSION_FLAGS.SEND_WRITE_ZEROES | TRANSMISSION_FLAGS.SEND_FAST_ZERO;
+  if (facts.discard) flags |= TRANSMISSION_FLAGS.SEND_TRIM;
+  return flags;
+}
+
+function checkString(what: string, value: string, exportName: string): string {
+  const size = Buffer.byteLength(value);
+  const where = `Cannot export "${printable(exportName)}"`;
+  if (size > NBD_LISTED_STRING_BYTES_MAX) {
+    throw new UserError(
+      `export-${what}-too-long`,
+      `${where}: ${what} has ${size} bytes, must have at most ${NBD_LISTED_STRING_BYTES_MAX}`,
+    );
+  }
+  if (value.includes('\0') || Buffer.from(value).toString() !== value) {
+    throw new UserError(
+      `export-${what}-invalid`,
+      `${where}: ${what} is no text, must be UTF-8 without NUL`,
+    );
+  }
+  return value;
+}

@@ -1,0 +1,303 @@
+/**
+ * Fixed-newstyle haggling as a state machine over received bytes; no sockets here.
+ *
+ * Invariants: the data of an option are consumed whole, whatever the verdict; at most one option is in
+ * progress; a connection is dropped only for a broken MUST, a failed EXPORT_NAME, or excess.
+ * STARTTLS, metadata contexts and extended headers get their row in `OPTION_RULES` when they come.
+ */
+
+import { assert, unreachable } from '../base/assert.ts';
+import {
+  NBD_ERROR_TEXT_BYTES_MAX,
+  NBD_OPTION_DATA_BYTES_MAX,
+  NBD_OPTION_DATA_BYTES_SKIPPED_MAX,
+  NBD_OPTIONS_MAX,
+  NBD_PAYLOAD_BYTES_ADVERTISED,
+} from '../base/limits.ts';
+import type { FrameReader } from './codec/frame-reader.ts';
+import {
+  decodeInfoRequest,
+  decodeName,
+  decodeOptionHeader,
+  encodeBlockSizeInfo,
+  encodeExportInfo,
+  encodeExportNameAnswer,
+  encodeGreeting,
+  encodeOptionReply,
+  encodeServerReply,
+  encodeTextInfo,
+} from './codec/handshake-codec.ts';
+import {
+  CLIENT_FLAGS,
+  CLIENT_FLAGS_SIZE,
+  INFOS,
+  OPTION_HEADER_SIZE,
+  OPTION_REPLIES,
+  OPTIONS,
+  optionName,
+} from './constants.ts';
+import type { Export } from './export.ts';
+import type { ExportList } from './export-list.ts';
+import type { Negotiated } from './negotiated.ts';
+import { errorText, printable } from './printable.ts';
+
+/** Advertised with every INFO and GO: any offset and length is served. */
+export const BLOCK_SIZES = {
+  minimum: 1,
+  preferred: 4096,
+  maximum: NBD_PAYLOAD_BYTES_ADVERTISED,
+} as const;
+
+export interface HandshakeContext {
+  readonly exports: ExportList;
+  stopping(): boolean;
+  /** One answer, given to the transport as one write. */
+  send(bytes: Buffer): void;
+}
+
+/**
+ * - `more`: needs more bytes. - `done`: `negotiated` is set, transmission begins with the next byte.
+ * - `close`: the client asked for the end; what was sent shall arrive. - `drop`: close at once.
+ */
+export type HandshakeOutcome = 'more' | 'done' | 'close' | 'drop';
+
+type State = 'client-flags' | 'option-header' | 'option-data' | 'skipped-data' | 'transmission';
+/** What a step leads to: another state, or the end. `null`: the bytes for it are not there yet. */
+type Step = State | 'close' | 'drop' | null;
+
+interface OptionRule {
+  /** An option that takes no data gets INVALID with some. ABORT ignores them. */
+  readonly data: 'none' | 'some' | 'ignored';
+  /** Answered even while the server stops. */
+  readonly whileStopping?: boolean;
+  /** Failure ends the connection, as the option has no way to report it. */
+  readonly dropsOnFailure?: boolean;
+  readonly run: (handshake: Handshake, data: Buffer) => Step;
+}
+
+const OPTION_RULES: ReadonlyMap<number, OptionRule> = new Map<number, OptionRule>([
+  [
+    OPTIONS.EXPORT_NAME,
+    { data: 'some', dropsOnFailure: true, run: (h, data) => h.exportName(data) },
+  ],
+  [OPTIONS.ABORT, { data: 'ignored', whileStopping: true, run: (h) => h.abort() }],
+  [OPTIONS.LIST, { data: 'none', run: (h) => h.list() }],
+  [OPTIONS.INFO, { data: 'some', run: (h, data) => h.info(OPTIONS.INFO, data) }],
+  [OPTIONS.GO, { data: 'some', run: (h, data) => h.info(OPTIONS.GO, data) }],
+  [OPTIONS.STRUCTURED_REPLY, { data: 'none', run: (h) => h.structuredReply() }],
+]);
+
+export class Handshake {
+  readonly #context: HandshakeContext;
+  #state: State = 'client-flags';
+  #fixedNewstyle = false;
+  #noZeroes = false;
+  #structuredReplies = false;
+  #option = 0;
+  #dataLength = 0;
+  #optionCount = 0;
+  #negotiated: Negotiated | null = null;
+  #dropReason = '';
+
+  readonly #steps: Readonly<Record<State, (reader: FrameReader) => Step>> = {
+    'client-flags': (reader) => this.#readClientFlags(reader),
+    'option-header': (reader) => this.#readOptionHeader(reader),
+    'option-data': (reader) => this.#readOptionData(reader),
+    'skipped-data': (reader) => this.#skipOptionData(reader),
+    transmission: () => unreachable('Haggling goes on after its end'),
+  };
+
+  /** Sends the greeting at once: the server speaks first. */
+  constructor(context: HandshakeContext) {
+    this.#context = context;
+    context.send(encodeGreeting());
+  }
+
+  /** Set once `advance` said `done`. */
+  get negotiated(): Negotiated {
+    assert(this.#negotiated !== null, 'Nothing is negotiated yet');
+    return this.#negotiated;
+  }
+
+  /** Why `advance` said `drop`, for the log. */
+  get dropReason(): string {
+    return this.#dropReason;
+  }
+
+  /** On a boundary of messages: an end of stream here is an ordinary exit. */
+  get betweenOptions(): boolean {
+    return this.#state === 'client-flags' || this.#state === 'option-header';
+  }
+
+  /** Consumes whatever is complete. */
+  advance(reader: FrameReader): HandshakeOutcome {
+    for (;;) {
+      const step = this.#steps[this.#state](reader);
+      if (step === null) return 'more';
+      if (step === 'close' || step === 'drop') return step;
+      this.#state = step;
+      if (step === 'transmission') return 'done';
+    }
+  }
+
+  #readClientFlags(reader: FrameReader): Step {
+    if (!reader.need(CLIENT_FLAGS_SIZE)) return null;
+    const flags = reader.peek(CLIENT_FLAGS_SIZE).readUInt32BE(0);
+    reader.consume(CLIENT_FLAGS_SIZE);
+    const known = CLIENT_FLAGS.C_FIXED_NEWSTYLE | CLIENT_FLAGS.C_NO_ZEROES;
+    if ((flags & ~known) !== 0) return this.#drop(`client flags are 0x${flags.toString(16)}`);
+    this.#fixedNewstyle = (flags & CLIENT_FLAGS.C_FIXED_NEWSTYLE) !== 0;
+    this.#noZeroes = (flags & CLIENT_FLAGS.C_NO_ZEROES) !== 0;
+    return 'option-header';
+  }
+
+  #readOptionHeader(reader: FrameReader): Step {
+    if (!reader.need(OPTION_HEADER_SIZE)) return null;
+    const header = decodeOptionHeader(reader.peek(OPTION_HEADER_SIZE));
+    reader.consume(OPTION_HEADER_SIZE);
+    if (header === null) return this.#drop('option with a wrong magic');
+    this.#option = header.option;
+    this.#dataLength = header.length;
+    this.#optionCount += 1;
+    const optionsMax = NBD_OPTIONS_MAX * (1 + this.#context.exports.all.length);
+    if (this.#optionCount > optionsMax) return this.#drop(`more than ${optionsMax} options`);
+    if (!this.#fixedNewstyle && header.option !== OPTIONS.EXPORT_NAME) {
+      return this.#drop(`${optionName(header.option)} without fixed newstyle`);
+    }
+    if (header.length <= NBD_OPTION_DATA_BYTES_MAX) return 'option-data';
+    if (header.length > NBD_OPTION_DATA_BYTES_SKIPPED_MAX) {
+      return this.#drop(`${optionName(header.option)} with ${header.length} bytes of data`);
+    }
+    return 'skipped-data';
+  }
+
+  #readOptionData(reader: FrameReader): Step {
+    if (!reader.need(this.#dataLength)) return null;
+    const data = Buffer.from(reader.peek(this.#dataLength));
+    reader.consume(this.#dataLength);
+    const option = this.#option;
+    const rule = OPTION_RULES.get(option);
+    if (this.#context.stopping() && rule?.whileStopping !== true) {
+      return this.#fail(OPTION_REPLIES.ERR_SHUTDOWN, 'server is stopping');
+    }
+    if (rule === undefined) {
+      return this.#fail(OPTION_REPLIES.ERR_UNSUP, `${optionName(option)} is not supported`);
+    }
+    if (rule.data === 'none' && data.length > 0) {
+      return this.#fail(
+        OPTION_REPLIES.ERR_INVALID,
+        `${optionName(option)}: data has ${data.length} bytes, must have none`,
+      );
+    }
+    return rule.run(this, data);
+  }
+
+  /** Data too long to be looked at, in whatever pieces it comes. */
+  #skipOptionData(reader: FrameReader): Step {
+    const size = Math.min(reader.available, this.#dataLength);
+    reader.consume(size);
+    this.#dataLength -= size;
+    if (this.#dataLength > 0) {
+      reader.need(1);
+      return null;
+    }
+    return this.#fail(
+      OPTION_REPLIES.ERR_TOO_BIG,
+      `${optionName(this.#option)}: data must have at most ${NBD_OPTION_DATA_BYTES_MAX} bytes`,
+    );
+  }
+
+  exportName(data: Buffer): Step {
+    const name = decodeName(data);
+    const found = name === null ? undefined : this.#context.exports.find(name);
+    if (found === undefined) {
+      const shown = printable(data.toString('utf8', 0, 80));
+      return this.#drop(`EXPORT_NAME: no export "${shown}"`);
+    }
+    if (isFull(found)) return this.#drop(`EXPORT_NAME: "${found.name}" has no free connection`);
+    const negotiated = this.#agree(found);
+    const { size, transmissionFlags } = negotiated;
+    this.#context.send(encodeExportNameAnswer(size, transmissionFlags, this.#noZeroes));
+    return this.#enterTransmission(negotiated);
+  }
+
+  abort(): Step {
+    this.#context.send(encodeOptionReply(OPTIONS.ABORT, OPTION_REPLIES.ACK));
+    return 'close';
+  }
+
+  list(): Step {
+    const entries = this.#context.exports.listed.map((one) =>
+      encodeServerReply(OPTIONS.LIST, one.name, one.description),
+    );
+    const ack = encodeOptionReply(OPTIONS.LIST, OPTION_REPLIES.ACK);
+    this.#context.send(Buffer.concat([...entries, ack]));
+    return 'option-header';
+  }
+
+  /** INFO and GO differ in their last step only. */
+  info(option: number, data: Buffer): Step {
+    const request = decodeInfoRequest(data);
+    if (typeof request === 'string') {
+      return this.#fail(OPTION_REPLIES.ERR_INVALID, `${optionName(option)}: ${request}`);
+    }
+    const found = this.#context.exports.find(request.name);
+    if (found === undefined) {
+      const shown = printable(request.name);
+      return this.#fail(OPTION_REPLIES.ERR_UNKNOWN, `there is no export "${shown}"`);
+    }
+    if (option === OPTIONS.GO && isFull(found)) {
+      const text = `export "${found.name}" serves ${found.connectionsMax} connections, its most`;
+      return this.#fail(OPTION_REPLIES.ERR_POLICY, text);
+    }
+    const negotiated = this.#agree(found);
+    const { size, transmissionFlags } = negotiated;
+    const replies = [encodeExportInfo(option, size, transmissionFlags)];
+    if (request.infos.has(INFOS.NAME)) {
+      replies.push(encodeTextInfo(option, INFOS.NAME, found.name));
+    }
+    if (request.infos.has(INFOS.DESCRIPTION) && found.description !== '') {
+      replies.push(encodeTextInfo(option, INFOS.DESCRIPTION, found.description));
+    }
+    replies.push(encodeBlockSizeInfo(option, BLOCK_SIZES));
+    replies.push(encodeOptionReply(option, OPTION_REPLIES.ACK));
+    this.#context.send(Buffer.concat(replies));
+    return option === OPTIONS.GO ? this.#enterTransmission(negotiated) : 'option-header';
+  }
+
+  structuredReply(): Step {
+    this.#structuredReplies = true;
+    this.#context.send(encodeOptionReply(OPTIONS.STRUCTURED_REPLY, OPTION_REPLIES.ACK));
+    return 'option-header';
+  }
+
+  #agree(found: Export): Negotiated {
+    return {
+      export: found,
+      size: found.bytes.size,
+      transmissionFlags: found.transmissionFlags(this.#structuredReplies),
+      structuredReplies: this.#structuredReplies,
+    };
+  }
+
+  #enterTransmission(negotiated: Negotiated): Step {
+    this.#negotiated = negotiated;
+    return 'transmission';
+  }
+
+  #fail(type: number, text: string): Step {
+    if (OPTION_RULES.get(this.#option)?.dropsOnFailure === true) return this.#drop(text);
+    const data = errorText(text, NBD_ERROR_TEXT_BYTES_MAX);
+    this.#context.send(encodeOptionReply(this.#option, type, data));
+    return 'option-header';
+  }
+
+  #drop(reason: string): Step {
+    this.#dropReason = reason;
+    return 'drop';
+  }
+}
+
+function isFull(one: Export): boolean {
+  return one.connectionCount >= one.connectionsMax;
+}

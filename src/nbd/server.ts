@@ -1,0 +1,217 @@
+/**
+ * The NBD server: listeners, the connections that they bring, the exports that these attach to, and an
+ * end in good order, or at once.
+ */
+
+import type { Clock } from '../base/clock.ts';
+import {
+  NBD_CONNECTIONS_MAX,
+  NBD_HANDSHAKE_MS_MAX,
+  NBD_LINGER_MS_MAX,
+  NBD_SERVER_BYTES_IN_FLIGHT_MAX,
+} from '../base/limits.ts';
+import type { Logger } from '../base/log.ts';
+import { BufferPool } from './buffer-pool.ts';
+import { Connection, type ConnectionContext } from './connection.ts';
+import { NBD_ERRORS } from './constants.ts';
+import type { Export, ExportOptions } from './export.ts';
+import { ExportList } from './export-list.ts';
+import { type ListenAddress, Listener } from './listener.ts';
+import { PayloadBudget } from './payload-budget.ts';
+import type { Transport } from './transport.ts';
+
+export interface NbdServerLimits {
+  readonly connectionsMax?: number;
+  /** From the connect to GO; 0 for no limit. */
+  readonly handshakeMsMax?: number;
+  readonly payloadBytesMax?: number;
+}
+
+export interface NbdServerOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly exports?: readonly ExportOptions[];
+  readonly limits?: NbdServerLimits;
+}
+
+/** One refusal of a connection is logged per so many milliseconds. */
+const REFUSAL_LOG_MS = 10_000;
+
+export class NbdServer {
+  readonly #clock: Clock;
+  readonly #log: Logger;
+  readonly #exports = new ExportList();
+  readonly #connectionsMax: number;
+  readonly #listeners: Listener[] = [];
+  readonly #connections = new Set<Connection>();
+  readonly #context: ConnectionContext;
+  readonly #pool = new BufferPool();
+  #connectionCount = 0;
+  #stopping = false;
+  #refusalLoggedAt = Number.NEGATIVE_INFINITY;
+  /** Called when a connection has closed; those that wait look for themselves. */
+  readonly #closeWaiters = new Set<() => void>();
+
+  readonly #onTransport = (transport: Transport): void => this.attach(transport);
+
+  /** @throws UserError for an export that cannot be served. */
+  constructor(options: NbdServerOptions) {
+    const { clock, log, limits = {} } = options;
+    this.#clock = clock;
+    this.#log = log;
+    this.#connectionsMax = limits.connectionsMax ?? NBD_CONNECTIONS_MAX;
+    this.#context = {
+      clock,
+      log,
+      exports: this.#exports,
+      pool: this.#pool,
+      budget: new PayloadBudget(limits.payloadBytesMax ?? NBD_SERVER_BYTES_IN_FLIGHT_MAX),
+      handshakeMsMax: limits.handshakeMsMax ?? NBD_HANDSHAKE_MS_MAX,
+      stopping: () => this.#stopping,
+      onClosed: (connection) => this.#closed(connection),
+    };
+    for (const one of options.exports ?? []) this.#exports.add(one);
+  }
+
+  /** @throws UserError, see `Listener.unix`. */
+  async listenUnix(path: string): Promise<ListenAddress> {
+    return this.#keep(await Listener.unix(path, this.#onTransport));
+  }
+
+  /** @throws UserError, see `Listener.tcp`. */
+  async listenTcp(host: string, port: number): Promise<ListenAddress> {
+    return this.#keep(await Listener.tcp(host, port, this.#onTransport));
+  }
+
+  /** @throws UserError when `fd` is no listening socket. */
+  async listenFd(fd: number): Promise<ListenAddress> {
+    return this.#keep(await Listener.fd(fd, this.#onTransport));
+  }
+
+  /** Where clients can connect, in the order of the calls. */
+  addresses(): ListenAddress[] {
+    return this.#listeners.map((listener) => listener.address);
+  }
+
+  get exports(): readonly Export[] {
+    return this.#exports.all;
+  }
+
+  get connections(): readonly Connection[] {
+    return [...this.#connections];
+  }
+
+  /** @throws UserError for a name that is taken, or that cannot be served. */
+  addExport(options: ExportOptions): Export {
+    return this.#exports.add(options);
+  }
+
+  /**
+   * Takes an export away from its clients: what is in flight is answered with EIO, connections close.
+   * Ends when its device has given back every request; false when there is no such export.
+   */
+  async removeExport(name: string): Promise<boolean> {
+    const removed = this.#exports.remove(name);
+    if (removed === undefined) return false;
+    const attached = this.connections.filter((connection) => connection.export === removed);
+    for (const connection of attached) {
+      connection.fail(NBD_ERRORS.EIO, `export "${removed.name}" was removed`);
+    }
+    await this.#whenClosed(() =>
+      attached.every((connection) => !this.#connections.has(connection)),
+    );
+    await removed.bytes.drained();
+    return true;
+  }
+
+  /** Serves a client on a byte stream of any kind. */
+  attach(transport: Transport): void {
+    if (this.#stopping || this.#connections.size >= this.#connectionsMax) {
+      this.#refuse(transport);
+      return;
+    }
+    this.#connectionCount += 1;
+    this.#connections.add(new Connection(this.#connectionCount, transport, this.#context));
+  }
+
+  /**
+   * Accepts no more, lets what is in flight end for at most `graceMs`, answers the rest with ESHUTDOWN,
+   * and ends when the last connection has closed. Clients in their handshake do not delay it.
+   */
+  async stop(options: { readonly graceMs: number }): Promise<void> {
+    this.#stopping = true;
+    const closing = this.#closeListeners();
+    for (const connection of this.#connections) connection.stopWhenIdle();
+    let graceOver = false;
+    const timer = this.#clock.after(options.graceMs, () => {
+      graceOver = true;
+      this.#wakeCloseWaiters();
+    });
+    const onlyHaggling = (): boolean => {
+      return this.connections.every((connection) => connection.status === 'handshake');
+    };
+    await this.#whenClosed(() => graceOver || onlyHaggling());
+    timer.cancel();
+    for (const connection of this.#connections) {
+      connection.fail(NBD_ERRORS.ESHUTDOWN, 'server is stopping');
+    }
+    // The last replies get a moment to leave; a client that takes none of them does not stop us.
+    const lastCall = this.#clock.after(NBD_LINGER_MS_MAX, () => {
+      for (const connection of this.#connections) connection.abort();
+    });
+    await this.#whenClosed(() => this.#connections.size === 0);
+    lastCall.cancel();
+    await closing;
+  }
+
+  /** Every socket is gone at once and not one more byte leaves, as when the power fails. */
+  async abort(options: { readonly keepListeners?: boolean } = {}): Promise<void> {
+    for (const connection of this.#connections) connection.abort();
+    if (options.keepListeners !== true) {
+      this.#stopping = true;
+      await this.#closeListeners();
+    }
+  }
+
+  #keep(listener: Listener): ListenAddress {
+    this.#listeners.push(listener);
+    return listener.address;
+  }
+
+  async #closeListeners(): Promise<void> {
+    await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
+  }
+
+  #refuse(transport: Transport): void {
+    const now = this.#clock.now();
+    if (!this.#stopping && now - this.#refusalLoggedAt >= REFUSAL_LOG_MS) {
+      this.#refusalLoggedAt = now;
+      const count = this.#connections.size;
+      this.#log.warn(`connection refused: ${count} are open, its most`, { peer: transport.peer });
+    }
+    transport.destroy();
+  }
+
+  #closed(connection: Connection): void {
+    this.#connections.delete(connection);
+    if (this.#connections.size === 0) this.#pool.trim();
+    this.#wakeCloseWaiters();
+  }
+
+  #wakeCloseWaiters(): void {
+    for (const waiter of [...this.#closeWaiters]) waiter();
+  }
+
+  /** Ends when `condition` holds; looked at whenever a connection has closed. */
+  #whenClosed(condition: () => boolean): Promise<void> {
+    if (condition()) return Promise.resolve();
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!condition()) return;
+        this.#closeWaiters.delete(look);
+        resolve();
+      };
+      this.#closeWaiters.add(look);
+    });
+  }
+}

@@ -1,0 +1,126 @@
+/**
+ * `Transport` over a socket of `node:net`, receiving into buffers chosen per read (`onread`).
+ *
+ * Node gives that option to sockets that connect only. An accepted socket is therefore paused on
+ * arrival, and its handle moved to a new socket that has it; where the handle cannot be had, bytes
+ * are received the ordinary way and copied once.
+ */
+
+import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import { assert } from '../base/assert.ts';
+import type { Transport, TransportSink } from './transport.ts';
+
+/** While reading is stopped the kernel may still hold a place to read to: this one, then copied. */
+const PARKING_BYTES = 4096;
+const KEEPALIVE_MS = 60_000;
+
+type SocketWithHandle = { _handle: object | null };
+type SocketOptions = SocketConstructorOpts & { handle?: object; onread?: OnReadOpts };
+
+export class SocketTransport implements Transport {
+  readonly peer: string;
+  readonly #socket: Socket;
+  #sink: TransportSink | null = null;
+  readonly #parking = Buffer.allocUnsafeSlow(PARKING_BYTES);
+  #parked = true;
+  readonly #onread: OnReadOpts = {
+    buffer: () => (this.#parked ? this.#parking : this.#sink!.window()),
+    callback: (size, bytes) => this.#received(size, bytes),
+  };
+
+  private constructor(wrap: (onread: OnReadOpts) => Socket, peer: string | null) {
+    this.#socket = wrap(this.#onread);
+    // Errors of a connection are ordinary; 'close' follows each of them.
+    this.#socket.on('error', nothing);
+    const { remoteAddress, remotePort } = this.#socket;
+    this.peer = peer ?? (remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}`);
+  }
+
+  /** Takes over a socket that a server with `pauseOnConnect` and `allowHalfOpen` accepted. */
+  static accept(accepted: Socket): SocketTransport {
+    const holder = accepted as unknown as SocketWithHandle;
+    const handle = holder._handle;
+    if (handle === null || handle === undefined) {
+      const transport = new SocketTransport(() => accepted, null);
+      accepted.on('data', (bytes) => transport.#receivedData(bytes));
+      return transport;
+    }
+    // Without its handle the accepted socket is an empty shell; its server counts it as closed.
+    holder._handle = null;
+    accepted.destroy();
+    const options = { handle, allowHalfOpen: true, readable: true, writable: true };
+    return new SocketTransport((onread) => {
+      return new Socket({ ...options, onread } as SocketOptions);
+    }, null);
+  }
+
+  /** Connects; `onConnected` or the sink's `closed` follows. */
+  static connect(
+    target: { readonly path: string } | { readonly host: string; readonly port: number },
+    events: { onConnected(): void; onError(error: Error): void },
+  ): SocketTransport {
+    const peer = 'path' in target ? target.path : `${target.host}:${target.port}`;
+    const transport = new SocketTransport((onread) => {
+      const options = { allowHalfOpen: true, onread } as SocketOptions;
+      return new Socket(options);
+    }, peer);
+    transport.#socket.on('error', events.onError);
+    transport.#socket.once('connect', events.onConnected);
+    // `onread` counts only among the options of the connect, though its socket exists already.
+    transport.#socket.connect({ ...target, onread: transport.#onread });
+    return transport;
+  }
+
+  get queuedBytes(): number {
+    return this.#socket.writableLength;
+  }
+
+  start(sink: TransportSink): void {
+    assert(this.#sink === null, 'A transport was started twice');
+    this.#sink = sink;
+    const socket = this.#socket;
+    socket.on('end', () => sink.ended());
+    socket.on('close', () => sink.closed());
+    socket.setNoDelay(true);
+    socket.setKeepAlive(true, KEEPALIVE_MS);
+    socket.resume();
+  }
+
+  send(bytes: Uint8Array, onSent: () => void): void {
+    this.#socket.write(bytes, onSent);
+  }
+
+  cork(): void {
+    this.#socket.cork();
+  }
+
+  uncork(): void {
+    this.#socket.uncork();
+  }
+
+  resume(): void {
+    this.#socket.resume();
+  }
+
+  end(): void {
+    this.#socket.end();
+  }
+
+  destroy(): void {
+    this.#socket.destroy();
+  }
+
+  #received(size: number, bytes: Uint8Array): boolean {
+    const more = this.#parked
+      ? this.#sink!.receivedElsewhere(bytes.subarray(0, size))
+      : this.#sink!.received(size);
+    this.#parked = !more;
+    return more;
+  }
+
+  #receivedData(bytes: Uint8Array): void {
+    if (!this.#sink!.receivedElsewhere(bytes)) this.#socket.pause();
+  }
+}
+
+function nothing(): void {}

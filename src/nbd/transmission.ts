@@ -1,0 +1,436 @@
+/**
+ * The transmission phase of one connection: requests in, bios down, replies out, in any order.
+ *
+ * Invariants:
+ * - each accepted request gets exactly one reply, unless the client is gone;
+ * - all requests of one read are parsed before the replies to any of them leave;
+ * - a WRITE reaches the device only when its payload is complete;
+ * - requests and payload in progress, and replies not taken by the client, are bounded: above a
+ *   bound nothing is parsed, so nothing is read from the socket.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { EIO, type IoResult, OK } from '../base/errno.ts';
+import {
+  NBD_BYTES_IN_FLIGHT_MAX,
+  NBD_ERROR_TEXT_BYTES_MAX,
+  NBD_PAYLOAD_BYTES_ADVERTISED,
+  NBD_PAYLOAD_BYTES_MAX,
+  NBD_REPLY_BYTES_QUEUED_MAX,
+  NBD_REQUESTS_IN_FLIGHT_MAX,
+  NBD_ZERO_SLICE_BYTES,
+} from '../base/limits.ts';
+import type { ByteRequest } from '../block/byte-request.ts';
+import type { BufferPool } from './buffer-pool.ts';
+import type { FrameReader } from './codec/frame-reader.ts';
+import {
+  type Cookie,
+  DATA_CHUNK_PREFIX_SIZE,
+  encodeDataChunkPrefix,
+  encodeErrorChunk,
+  encodeNoneChunk,
+  encodeSimpleReply,
+  errorChunkSize,
+} from './codec/reply-codec.ts';
+import { decodeRequest, RequestHeader } from './codec/request-codec.ts';
+import {
+  CHUNK_HEADER_SIZE,
+  COMMAND_FLAGS,
+  COMMANDS,
+  commandName,
+  REQUEST_SIZE,
+  SIMPLE_REPLY_SIZE,
+} from './constants.ts';
+import { toNbdError } from './errno-map.ts';
+import type { Negotiated } from './negotiated.ts';
+import type { PayloadBudget } from './payload-budget.ts';
+import { PendingRequest, readReplySize } from './pending-request.ts';
+import { errorText } from './printable.ts';
+import type { ReplyQueue } from './reply-queue.ts';
+import { type Refusal, type RequestFacts, validateRequest } from './validate-request.ts';
+
+/**
+ * - `more`: everything received is parsed. - `stopped`: a bound is reached; `mayContinue` says when it
+ *   is not any more. - `disconnect`: DISC. - `drop`: the client broke the protocol.
+ */
+export type TransmissionOutcome = 'more' | 'stopped' | 'disconnect' | 'drop';
+
+export interface TransmissionContext {
+  readonly negotiated: Negotiated;
+  readonly reader: FrameReader;
+  readonly replies: ReplyQueue;
+  readonly pool: BufferPool;
+  readonly budget: PayloadBudget;
+  readonly clock: Clock;
+  stopping(): boolean;
+  /** Something was freed, by which a stopped connection may go on. */
+  onFreed(): void;
+}
+
+export class Transmission {
+  readonly #context: TransmissionContext;
+  readonly #negotiated: Negotiated;
+  readonly #reader: FrameReader;
+  readonly #replies: ReplyQueue;
+  readonly #facts: { -readonly [Key in keyof RequestFacts]: RequestFacts[Key] };
+  readonly #header = new RequestHeader();
+  #phase: 'header' | 'admission' | 'payload' | 'refused-payload' = 'header';
+  #refusal: Refusal | null = null;
+  #payloadLeft = 0;
+  #parsing = false;
+  /** Every object ever made, and those of them that are free. */
+  readonly #requests: PendingRequest[] = [];
+  readonly #free: PendingRequest[] = [];
+  /** Requests that a client waits for, and the payload of all that are in progress. */
+  #unanswered = 0;
+  #payloadBytes = 0;
+  #clientGone = false;
+  #dropReason = '';
+
+  readonly #ended = (request: ByteRequest, result: IoResult): void => {
+    this.#sliceEnded(request.context as PendingRequest, result);
+  };
+  readonly #freed = (): void => this.#context.onFreed();
+
+  constructor(context: TransmissionContext) {
+    this.#context = context;
+    this.#negotiated = context.negotiated;
+    this.#reader = context.reader;
+    this.#replies = context.replies;
+    const { size, transmissionFlags, structuredReplies } = context.negotiated;
+    this.#facts = { size, transmissionFlags, structuredReplies, stopping: false };
+  }
+
+  get unanswered(): number {
+    return this.#unanswered;
+  }
+
+  get dropReason(): string {
+    return this.#dropReason;
+  }
+
+  /** Nothing of an unfinished request was received. */
+  get betweenRequests(): boolean {
+    return this.#phase === 'header' && this.#reader.available === 0;
+  }
+
+  /** Parses and starts all that was received, then sends what has ended already. */
+  advance(): TransmissionOutcome {
+    assert(!this.#parsing, 'Requests are parsed within themselves');
+    this.#parsing = true;
+    const outcome = this.#parse();
+    this.#parsing = false;
+    this.#replies.flush();
+    return outcome;
+  }
+
+  /** The client sends no more, and no DISC: what has not started never will (NBD protocol, 16.1). */
+  abandonUnstarted(): void {
+    if (this.#clientGone) return;
+    this.#clientGone = true;
+    this.#context.budget.forget(this.#freed);
+    // A WRITE cut short in its payload was counted, and ends here.
+    if (this.#phase === 'payload') this.#context.budget.give(this.#header.length);
+    for (const pending of this.#requests) {
+      if (pending.busy) this.#negotiated.export.bytes.abandon(pending.request);
+    }
+  }
+
+  /** The connection is gone: no more replies. What the device still holds ends unseen. */
+  close(): void {
+    for (const pending of this.#requests) pending.answered = true;
+    this.#unanswered = 0;
+    this.abandonUnstarted();
+  }
+
+  /** Answers everything in progress with `error`; what the device still holds ends unseen. */
+  failAll(error: number, text: string): void {
+    this.abandonUnstarted();
+    for (const pending of this.#requests) {
+      if (!pending.busy || pending.answered) continue;
+      this.#replyError(pending, pending.command, error, text);
+      pending.answered = true;
+      this.#unanswered -= 1;
+    }
+    this.#replies.schedule();
+  }
+
+  #parse(): TransmissionOutcome {
+    for (;;) {
+      switch (this.#phase) {
+        case 'header': {
+          if (this.#replies.queuedBytes > NBD_REPLY_BYTES_QUEUED_MAX) return 'stopped';
+          if (!this.#reader.need(REQUEST_SIZE)) return 'more';
+          const outcome = this.#parseHeader();
+          if (outcome !== null) return outcome;
+          break;
+        }
+        case 'admission':
+          if (!this.#admit()) return 'stopped';
+          break;
+        case 'payload':
+          if (!this.#reader.need(this.#header.length)) return 'more';
+          this.#phase = 'header';
+          this.#start(this.#takePending());
+          break;
+        case 'refused-payload': {
+          const size = Math.min(this.#reader.available, this.#payloadLeft);
+          this.#reader.consume(size);
+          this.#payloadLeft -= size;
+          if (this.#payloadLeft > 0) {
+            this.#reader.need(1);
+            return 'more';
+          }
+          this.#refuse();
+          break;
+        }
+      }
+    }
+  }
+
+  #parseHeader(): TransmissionOutcome | null {
+    const header = this.#header;
+    const isRequest = decodeRequest(this.#reader.buffer.view, this.#reader.start, header);
+    if (!isRequest) return this.#drop('request with a wrong magic');
+    this.#reader.consume(REQUEST_SIZE);
+    if (header.command === COMMANDS.DISC) return 'disconnect';
+    const isWrite = header.command === COMMANDS.WRITE;
+    if (isWrite && header.length > NBD_PAYLOAD_BYTES_MAX) {
+      return this.#drop(
+        `WRITE of ${header.length} bytes, must be at most ${NBD_PAYLOAD_BYTES_MAX}`,
+      );
+    }
+    this.#facts.stopping = this.#context.stopping();
+    this.#refusal = validateRequest(header, this.#facts);
+    if (this.#refusal === null) {
+      this.#phase = 'admission';
+    } else if (isWrite) {
+      this.#payloadLeft = header.length;
+      this.#phase = 'refused-payload';
+    } else {
+      this.#refuse();
+    }
+    return null;
+  }
+
+  #refuse(): void {
+    this.#phase = 'header';
+    const { error, text } = this.#refusal!;
+    this.#replyError(this.#header, this.#header.command, error, text);
+  }
+
+  /** Counts the request that `#header` describes against all bounds, or lets it wait. */
+  #admit(): boolean {
+    const { command, length } = this.#header;
+    const hasPayload = command === COMMANDS.WRITE || command === COMMANDS.READ;
+    const bytes = hasPayload ? length : 0;
+    const inProgress = this.#requests.length - this.#free.length;
+    if (inProgress >= NBD_REQUESTS_IN_FLIGHT_MAX) return false;
+    if (this.#payloadBytes > 0 && this.#payloadBytes + bytes > NBD_BYTES_IN_FLIGHT_MAX)
+      return false;
+    if (bytes > 0 && !this.#context.budget.tryTake(bytes)) {
+      this.#context.budget.wait(this.#freed);
+      return false;
+    }
+    this.#payloadBytes += bytes;
+    if (command === COMMANDS.WRITE) {
+      this.#phase = 'payload';
+      return true;
+    }
+    this.#phase = 'header';
+    this.#start(this.#takePending());
+    return true;
+  }
+
+  /** An object for the request that `#header` describes. */
+  #takePending(): PendingRequest {
+    let pending = this.#free.pop();
+    if (pending === undefined) {
+      pending = new PendingRequest(this.#ended);
+      this.#requests.push(pending);
+    }
+    const { command, length } = this.#header;
+    const hasPayload = command === COMMANDS.WRITE || command === COMMANDS.READ;
+    pending.begin(this.#header, hasPayload ? length : 0);
+    this.#unanswered += 1;
+    return pending;
+  }
+
+  #start(pending: PendingRequest): void {
+    const { request, command } = pending;
+    request.fua = (this.#header.flags & COMMAND_FLAGS.FUA) !== 0;
+    if (command === COMMANDS.FLUSH) {
+      request.op = 'flush';
+      request.offset = 0;
+      request.length = 0;
+      request.data = null;
+      this.#negotiated.export.bytes.submit(request);
+      return;
+    }
+    // CACHE has nothing to do, nor has any command on no bytes.
+    if (command === COMMANDS.CACHE || pending.length === 0) {
+      this.#finish(pending, OK);
+      return;
+    }
+    switch (command) {
+      case COMMANDS.READ:
+        request.op = 'read';
+        this.#reserveRead(pending);
+        break;
+      case COMMANDS.WRITE:
+        request.op = 'write';
+        request.data = this.#reader.peek(pending.length);
+        pending.received = this.#reader.buffer;
+        pending.received.retain();
+        this.#reader.consume(pending.length);
+        pending.sliceBytes = pending.length;
+        break;
+      case COMMANDS.TRIM:
+        request.op = 'discard';
+        request.data = null;
+        break;
+      default:
+        this.#chooseZeroing(pending);
+    }
+    this.#submitSlice(pending);
+  }
+
+  #reserveRead(pending: PendingRequest): void {
+    const { structuredReplies } = this.#negotiated;
+    pending.sliceBytes = structuredReplies ? NBD_PAYLOAD_BYTES_ADVERTISED : pending.length;
+    pending.replyStart = this.#replies.reserve(readReplySize(pending.length, structuredReplies));
+    pending.reply = this.#replies.reserved;
+  }
+
+  #chooseZeroing(pending: PendingRequest): void {
+    // With NO_HOLE the space must end up allocated, and a device that zeroes may punch a hole.
+    const noHole = (this.#header.flags & COMMAND_FLAGS.NO_HOLE) !== 0;
+    const { writeZeroes } = this.#negotiated.export.device.capabilities;
+    pending.zeroesFromMemory = noHole || !writeZeroes;
+    pending.request.op = pending.zeroesFromMemory ? 'write' : 'write-zeroes';
+    pending.request.data = null;
+    if (pending.zeroesFromMemory) pending.sliceBytes = NBD_ZERO_SLICE_BYTES;
+  }
+
+  #submitSlice(pending: PendingRequest): void {
+    const { request, command, done } = pending;
+    const { bytes } = this.#negotiated.export;
+    request.offset = pending.offset + done;
+    if (command === COMMANDS.WRITE) {
+      request.length = pending.length;
+    } else if (command === COMMANDS.READ) {
+      request.length = Math.min(pending.length - done, pending.sliceBytes);
+      const prefix = this.#negotiated.structuredReplies
+        ? DATA_CHUNK_PREFIX_SIZE * (1 + done / pending.sliceBytes)
+        : SIMPLE_REPLY_SIZE;
+      const at = pending.replyStart + prefix + done;
+      request.data = pending.reply!.bytes.subarray(at, at + request.length);
+    } else {
+      request.length = pending.nextSlice(bytes.blockSize);
+      if (pending.zeroesFromMemory) request.data = this.#context.pool.zeroes(request.length);
+    }
+    // A discard may be cut down to whole blocks by the device; what counts here is the slice.
+    pending.sliceEnd = done + request.length;
+    bytes.submit(request);
+  }
+
+  #sliceEnded(pending: PendingRequest, result: IoResult): void {
+    pending.done = pending.sliceEnd;
+    const isLast = pending.done >= pending.length || pending.command === COMMANDS.FLUSH;
+    if (result !== OK || isLast) {
+      this.#finish(pending, result);
+      return;
+    }
+    // A turn in between: others shall not wait for the end of a request of any length.
+    this.#context.clock.defer(() => {
+      // Slices behind the end of the client could land on top of newer writes.
+      if (this.#clientGone) this.#finish(pending, EIO);
+      else this.#submitSlice(pending);
+    });
+  }
+
+  /** The device is through with a request. */
+  #finish(pending: PendingRequest, result: IoResult): void {
+    assert(pending.busy, 'A request ended twice');
+    pending.received?.release();
+    pending.received = null;
+    pending.request.data = null;
+    if (!pending.answered) {
+      this.#unanswered -= 1;
+      if (result === OK) {
+        this.#replySuccess(pending);
+      } else {
+        const error = toNbdError(result);
+        this.#replyError(pending, pending.command, error, pending.request.detail);
+      }
+    }
+    pending.reply?.release();
+    pending.reply = null;
+    pending.busy = false;
+    this.#free.push(pending);
+    this.#payloadBytes -= pending.payloadBytes;
+    this.#context.budget.give(pending.payloadBytes);
+    if (!this.#parsing) this.#replies.schedule();
+  }
+
+  #replySuccess(pending: PendingRequest): void {
+    const isRead = pending.command === COMMANDS.READ;
+    if (isRead && pending.reply !== null) {
+      this.#replyData(pending);
+    } else if (isRead && this.#negotiated.structuredReplies) {
+      const at = this.#replies.reserve(CHUNK_HEADER_SIZE);
+      encodeNoneChunk(this.#replies.reserved.view, at, pending);
+      this.#replies.push(this.#replies.reserved, at, CHUNK_HEADER_SIZE);
+    } else {
+      this.#replySimple(pending, 0);
+    }
+  }
+
+  #replyData(pending: PendingRequest): void {
+    const { structuredReplies } = this.#negotiated;
+    const buffer = pending.reply!;
+    pending.reply = null;
+    const { length, sliceBytes, replyStart } = pending;
+    if (!structuredReplies) {
+      encodeSimpleReply(buffer.view, replyStart, pending, 0);
+    } else {
+      let at = replyStart;
+      for (let done = 0; done < length; done += sliceBytes) {
+        const size = Math.min(length - done, sliceBytes);
+        encodeDataChunkPrefix(buffer.view, at, pending, {
+          offset: pending.offset + done,
+          length: size,
+          done: done + size === length,
+        });
+        at += DATA_CHUNK_PREFIX_SIZE + size;
+      }
+    }
+    this.#replies.push(buffer, replyStart, readReplySize(length, structuredReplies));
+  }
+
+  #replySimple(cookie: Cookie, error: number): void {
+    const at = this.#replies.reserve(SIMPLE_REPLY_SIZE);
+    encodeSimpleReply(this.#replies.reserved.view, at, cookie, error);
+    this.#replies.push(this.#replies.reserved, at, SIMPLE_REPLY_SIZE);
+  }
+
+  #replyError(cookie: Cookie, command: number, error: number, detail: string | null): void {
+    if (!this.#negotiated.structuredReplies) {
+      this.#replySimple(cookie, error);
+      return;
+    }
+    const text = errorText(detail ?? `${commandName(command)} failed`, NBD_ERROR_TEXT_BYTES_MAX);
+    const size = errorChunkSize(text.length);
+    const at = this.#replies.reserve(size);
+    const buffer = this.#replies.reserved;
+    const textAt = encodeErrorChunk(buffer.view, at, cookie, { error, textSize: text.length });
+    buffer.bytes.set(text, textAt);
+    this.#replies.push(buffer, at, size);
+  }
+
+  #drop(reason: string): TransmissionOutcome {
+    this.#dropReason = reason;
+    return 'drop';
+  }
+}

@@ -1,0 +1,36 @@
+/**
+ * A byte stream in both directions, as a connection sees it: a socket, or its stand-in in a simulation.
+ * Whoever reads decides where received bytes are placed, so that large payloads are never copied.
+ */
+
+export interface TransportSink {
+  /** Where the next bytes shall be placed; asked before every read. */
+  window(): Uint8Array;
+  /** `size` bytes are in the last window. False: no more until `resume`. */
+  received(size: number): boolean;
+  /** Bytes that came before a window was asked for; to be copied. False: no more until `resume`. */
+  receivedElsewhere(bytes: Uint8Array): boolean;
+  /** The peer will send no more. */
+  ended(): void;
+  /** Nothing can be sent or received any more; the last call. */
+  closed(): void;
+}
+
+export interface Transport {
+  /** Who is at the other end, for the log. */
+  readonly peer: string;
+  /** Bytes given to `send` that have not left yet. */
+  readonly queuedBytes: number;
+  /** Once, before anything else. */
+  start(sink: TransportSink): void;
+  /** `onSent` is called, in the order of the calls, when the bytes belong to the caller again. */
+  send(bytes: Uint8Array, onSent: () => void): void;
+  /** What is sent until `uncork` leaves together. */
+  cork(): void;
+  uncork(): void;
+  resume(): void;
+  /** Ends our side when everything has been sent; the peer may go on sending. */
+  end(): void;
+  /** Closes both sides at once, with whatever is queued lost. */
+  destroy(): void;
+}

@@ -1,0 +1,158 @@
+/**
+ * The one gate for client requests: behind it nobody checks again. The order of the checks decides
+ * which error a request with several faults gets, and is a contract (table test).
+ *
+ * Magic, DISC and the hard cap on payloads come before, in `transmission.ts`: they end the connection.
+ */
+
+import { NBD_PAYLOAD_BYTES_ADVERTISED, NBD_PAYLOAD_BYTES_MAX } from '../base/limits.ts';
+import type { RequestHeader } from './codec/request-codec.ts';
+import {
+  COMMAND_FLAGS,
+  COMMANDS,
+  commandName,
+  NBD_ERRORS,
+  TRANSMISSION_FLAGS,
+} from './constants.ts';
+
+/** Why a request is refused; made only then. */
+export interface Refusal {
+  readonly error: number;
+  readonly text: string;
+}
+
+export interface RequestFacts {
+  readonly size: number;
+  readonly transmissionFlags: number;
+  readonly structuredReplies: boolean;
+  readonly stopping: boolean;
+}
+
+interface CommandRule {
+  readonly name: string;
+  /** Flags that are allowed, each with the promise that must have been made for it. */
+  readonly flags: readonly { readonly flag: number; readonly needs: number }[];
+  readonly isWrite: boolean;
+  /** Carries offset and length that must lie inside the export. */
+  readonly hasRange: boolean;
+  /** The error for a range that does not. */
+  readonly rangeError: number;
+  /** The promise that must have been made for the command itself; 0 for none. */
+  readonly needs: number;
+}
+
+const FUA = { flag: COMMAND_FLAGS.FUA, needs: TRANSMISSION_FLAGS.SEND_FUA };
+const { EINVAL, ENOSPC, ENOTSUP, EOVERFLOW, EPERM, ESHUTDOWN } = NBD_ERRORS;
+
+const PLAIN = { flags: [FUA], isWrite: false, hasRange: true, rangeError: EINVAL, needs: 0 };
+
+const RULES: ReadonlyMap<number, CommandRule> = new Map([
+  [
+    COMMANDS.READ,
+    {
+      ...PLAIN,
+      name: 'READ',
+      flags: [FUA, { flag: COMMAND_FLAGS.DF, needs: TRANSMISSION_FLAGS.SEND_DF }],
+    },
+  ],
+  [COMMANDS.WRITE, { ...PLAIN, name: 'WRITE', isWrite: true, rangeError: ENOSPC }],
+  [
+    COMMANDS.FLUSH,
+    { ...PLAIN, name: 'FLUSH', hasRange: false, needs: TRANSMISSION_FLAGS.SEND_FLUSH },
+  ],
+  [COMMANDS.TRIM, { ...PLAIN, name: 'TRIM', isWrite: true, needs: TRANSMISSION_FLAGS.SEND_TRIM }],
+  [COMMANDS.CACHE, { ...PLAIN, name: 'CACHE', needs: TRANSMISSION_FLAGS.SEND_CACHE }],
+  [
+    COMMANDS.WRITE_ZEROES,
+    {
+      ...PLAIN,
+      name: 'WRITE_ZEROES',
+      flags: [
+        FUA,
+        { flag: COMMAND_FLAGS.NO_HOLE, needs: TRANSMISSION_FLAGS.SEND_WRITE_ZEROES },
+        { flag: COMMAND_FLAGS.FAST_ZERO, needs: TRANSMISSION_FLAGS.SEND_FAST_ZERO },
+      ],
+      isWrite: true,
+      rangeError: ENOSPC,
+      needs: TRANSMISSION_FLAGS.SEND_WRITE_ZEROES,
+    },
+  ],
+]);
+
+/** `null` for a request that may be carried out. */
+export function validateRequest(request: RequestHeader, facts: RequestFacts): Refusal | null {
+  const rule = RULES.get(request.command);
+  if (rule === undefined) {
+    return refuse(EINVAL, `${commandName(request.command)} is not supported`);
+  }
+  if (request.flags !== 0 && !flagsAllowed(rule, request.flags, facts.transmissionFlags)) {
+    const flags = request.flags.toString(16);
+    return refuse(EINVAL, `${rule.name}: flags are 0x${flags}, must be negotiated ones`);
+  }
+  // A command that was not offered at all on a read-only export is still a write to it.
+  if (rule.isWrite && (facts.transmissionFlags & TRANSMISSION_FLAGS.READ_ONLY) !== 0) {
+    return refuse(EPERM, `${rule.name}: export is read-only`);
+  }
+  const refusal = rule.hasRange
+    ? checkRange(rule, request, facts.size)
+    : checkNoRange(rule, request);
+  if (refusal !== null) return refusal;
+  if (rule.needs !== 0 && (facts.transmissionFlags & rule.needs) === 0) {
+    return refuse(EINVAL, `${rule.name} is not offered by this export`);
+  }
+  if (request.command === COMMANDS.READ) {
+    const tooLong = checkReadLength(request, facts.structuredReplies);
+    if (tooLong !== null) return tooLong;
+  }
+  if (facts.stopping) return refuse(ESHUTDOWN, `${rule.name}: server is stopping`);
+  if ((request.flags & COMMAND_FLAGS.FAST_ZERO) !== 0) {
+    return refuse(ENOTSUP, `${rule.name}: zeroes are written here, which is not fast`);
+  }
+  return null;
+}
+
+function flagsAllowed(rule: CommandRule, flags: number, transmissionFlags: number): boolean {
+  let allowed = 0;
+  for (const { flag, needs } of rule.flags) {
+    if ((transmissionFlags & needs) !== 0) allowed |= flag;
+  }
+  return (flags & ~allowed) === 0;
+}
+
+function checkRange(rule: CommandRule, request: RequestHeader, size: number): Refusal | null {
+  const { offset, length } = request;
+  // In this form nothing can exceed what a number holds exactly.
+  if (offset <= size && length <= size - offset) return null;
+  return refuse(
+    rule.rangeError,
+    `${rule.name}: offset ${offset} with length ${length} is beyond the export's ${size} bytes`,
+  );
+}
+
+function checkNoRange(rule: CommandRule, request: RequestHeader): Refusal | null {
+  if (request.offset === 0 && request.length === 0) return null;
+  const { offset, length } = request;
+  return refuse(EINVAL, `${rule.name}: offset is ${offset}, length is ${length}, must be 0`);
+}
+
+function checkReadLength(request: RequestHeader, structuredReplies: boolean): Refusal | null {
+  if (request.length > NBD_PAYLOAD_BYTES_MAX) {
+    return refuse(
+      EINVAL,
+      `READ: length is ${request.length} bytes, must be at most ${NBD_PAYLOAD_BYTES_MAX}`,
+    );
+  }
+  const inOneChunk = structuredReplies && (request.flags & COMMAND_FLAGS.DF) !== 0;
+  if (inOneChunk && request.length > NBD_PAYLOAD_BYTES_ADVERTISED) {
+    return refuse(
+      EOVERFLOW,
+      `READ: length is ${request.length} bytes, must be at most ` +
+        `${NBD_PAYLOAD_BYTES_ADVERTISED} in one chunk`,
+    );
+  }
+  return null;
+}
+
+function refuse(error: number, text: string): Refusal {
+  return { error, text };
+}
