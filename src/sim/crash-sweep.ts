@@ -13,7 +13,7 @@ import { Prng } from '../base/prng.ts';
 import { checkLogCoversDivergence } from './checkers/log-covers-divergence.ts';
 import { type CrashStep, formatCrashPath, IDLE, STOP } from './crash-path.ts';
 import { chooseFates, type FateBudget } from './fates.ts';
-import type { Finding, LossSituation } from './findings.ts';
+import type { Finding } from './findings.ts';
 import {
   checkAtRest,
   checkLife,
@@ -34,6 +34,7 @@ import { initialImages, type Scenario, tableOfLife } from './scenario.ts';
 import { INITIAL_WRITE } from './sector-payload.ts';
 import { imagesAfter } from './sim-machine.ts';
 import type { StackFactory } from './sim-stack.ts';
+import { Situation } from './situation.ts';
 import { stateKey } from './state-key.ts';
 
 export interface SweepOptions {
@@ -64,6 +65,8 @@ export interface SweepReport {
   readonly outcomes: { readonly explored: number; readonly total: number };
   /** States reached after cuts, and how many of them were different. */
   readonly states: { readonly reached: number; readonly distinct: number };
+  /** States whose start and recovery were cut at every event, and those that might have been. */
+  readonly nested: { readonly explored: number; readonly total: number };
   readonly failures: readonly SweepFailure[];
   /** How often each named loss showed up. */
   readonly expectedLosses: ReadonlyMap<string, number>;
@@ -84,15 +87,18 @@ class CrashSweep {
   #explored = 0;
   #total = 0;
   #reached = 0;
+  #nestable = 0;
+  #nested = 0;
   /** Depth of nesting to which a state was explored. */
   readonly #known = new Map<string, number>();
   readonly #failures: SweepFailure[] = [];
   readonly #losses = new Map<string, number>();
-  readonly #situation = new Situation();
+  readonly #situation: Situation;
 
   constructor(scenario: Scenario, options: SweepOptions) {
     this.#scenario = scenario;
     this.#options = options;
+    this.#situation = new Situation(scenario.setup.table.regionSizeSectors);
     for (const { name } of scenario.expectedLosses ?? []) this.#losses.set(name, 0);
   }
 
@@ -117,6 +123,7 @@ class CrashSweep {
       lives: this.#lives,
       outcomes: { explored: this.#explored, total: this.#total },
       states: { reached: this.#reached, distinct: this.#known.size },
+      nested: { explored: this.#nested, total: this.#nestable },
       failures: this.#failures,
       expectedLosses: this.#losses,
     };
@@ -229,7 +236,17 @@ class CrashSweep {
       this.#situation.learn(checked);
       this.#report(checked.machine.findings, state, state.path);
     }
-    if (state.nested > 0) await this.#cutLife(state);
+    if (state.nested === 0) return;
+    this.#nestable += 1;
+    if (wanted === undefined && !this.#drawNested(key)) return;
+    this.#nested += 1;
+    await this.#cutLife(state);
+  }
+
+  /** By the state itself, so that the choice does not depend on what was explored before. */
+  #drawNested(key: string): boolean {
+    const share = this.#scenario.nestedShare ?? 1;
+    return new Prng(`${this.#options.seed}/nested/${key}`).chance(1, share);
   }
 
   #lifeOptions(state: State, cutAt: number | undefined): LifeOptions {
@@ -283,25 +300,4 @@ interface State {
   readonly path: readonly CrashStep[];
   /** How many more times this line of lives is cut. */
   readonly nested: number;
-}
-
-/** What all lives of a sweep went through: which legs missed what, whether the log failed. */
-class Situation implements LossSituation {
-  readonly #missed = new Set<string>();
-  readonly #raced = new Set<number>();
-  logFailed = false;
-
-  learn(life: Life): void {
-    for (const { leg, sector } of life.machine.missed) this.#missed.add(`${leg}/${sector}`);
-    for (const sector of life.client.raced) this.#raced.add(sector);
-    if (life.machine.log.errors.rules.some((rule) => rule.fired > 0)) this.logFailed = true;
-  }
-
-  legMissed(leg: number, sector: number): boolean {
-    return this.#missed.has(`${leg}/${sector}`);
-  }
-
-  raced(sector: number): boolean {
-    return this.#raced.has(sector);
-  }
 }

@@ -1,5 +1,6 @@
 /** What a checker found wrong, and the losses which the kernel's own behaviour makes, by name. */
 
+import type { BioOp } from '../block/bio.ts';
 import type { SectorContents } from './sector-payload.ts';
 
 export type CheckerName =
@@ -43,10 +44,13 @@ export interface ExpectedLoss {
 
 /** What the machines of the run so far went through. */
 export interface LossSituation {
-  /** A write or discard to this sector of this leg has failed. */
-  legMissed(leg: number, sector: number): boolean;
-  /** Writes to the log have failed. */
+  /**
+   * A request of this kind has failed on this leg, in the region of `sector`; a failed flush counts for
+   * every sector.
+   */
+  struck(leg: number, op: BioOp, sector: number | undefined): boolean;
+  /** Requests to the log have failed. */
   readonly logFailed: boolean;
   /** Two writes to this sector were in flight together. */
-  raced(sector: number): boolean;
+  raced(sector: number | undefined): boolean;
 }

@@ -78,12 +78,12 @@ export async function checkLife(options: LifeOptions): Promise<Life> {
   return perform(cast, async () => {
     await machine.start();
     add(await checkStatusAtStart(machine));
-    const early = contentsOf(await play.readAll());
+    const early = contentsOf(await play.readAll({ judged: false }));
     add(checkFlushedDataSurvives(early, options.allowed));
     await play.inSync();
     await play.idle();
     add(resync.check(machine));
-    const late = contentsOf(await play.readAll());
+    const late = contentsOf(await play.readAll({ judged: false }));
     add(checkReadsStable(early, late));
     await checkAtRest(machine, play, options.allowed);
   });

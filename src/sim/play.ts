@@ -5,7 +5,7 @@ import type { ErrorAction, ErrorRule } from '../fault/error-filter.ts';
 import type { FaultMatch } from '../fault/fault-rule.ts';
 import type { MirrorTable } from './machine-setup.ts';
 import { parseMirrorStatus } from './mirror-status-line.ts';
-import type { ReadOutcome, SimClient, WriteOptions } from './sim-client.ts';
+import type { ReadOptions, ReadOutcome, SimClient, WriteOptions } from './sim-client.ts';
 import type { SimMachine } from './sim-machine.ts';
 
 /** Long enough for everything that was woken to have been done. */
@@ -28,7 +28,7 @@ export class Play {
     return this.client.write(sector, count, options);
   }
 
-  read(sector: number, count: number, options?: WriteOptions): Promise<ReadOutcome> {
+  read(sector: number, count: number, options?: ReadOptions): Promise<ReadOutcome> {
     return this.client.read(sector, count, options);
   }
 
@@ -75,6 +75,15 @@ export class Play {
     return new Promise((resolve) => this.machine.clock.after(delayMs, resolve));
   }
 
+  /** The letters of the legs, worst error first, as the status line shows them now. */
+  async expectHealth(health: string): Promise<void> {
+    const line = await this.machine.stack.status();
+    const found = parseMirrorStatus(line).health;
+    if (found === health) return;
+    const message = `status says health ${found}, must be ${health}: "${line}"`;
+    this.machine.find({ checker: 'status-agrees', message });
+  }
+
   /** Ends when the worker has had time to settle everything. */
   idle(): Promise<void> {
     return this.sleep(IDLE_MS);
@@ -93,7 +102,7 @@ export class Play {
   }
 
   /** Reads every sector of the table, a region at a time. */
-  async readAll(options?: WriteOptions): Promise<ReadOutcome[]> {
+  async readAll(options?: ReadOptions): Promise<ReadOutcome[]> {
     const { sectors, regionSizeSectors } = this.machine.table;
     const outcomes: ReadOutcome[] = [];
     for (let sector = 0; sector < sectors; sector += regionSizeSectors) {

@@ -33,6 +33,8 @@ export interface Scenario {
   readonly restarts?: readonly MirrorTable[];
   /** How many more times the power is cut, during the start and the recovery. */
   readonly nested?: number;
+  /** One in so many states, drawn by seed, is cut again; all when absent. */
+  readonly nestedShare?: number;
   /** The machine is healthy and in sync when the play ends: it is checked as a restarted one is. */
   readonly endsHealthy?: boolean;
   readonly expectedLosses?: readonly ExpectedLoss[];

@@ -13,7 +13,7 @@ import { errnoName, OK } from '../base/errno.ts';
 import { Prng } from '../base/prng.ts';
 import { POINTS, type PointName, type Probe } from '../base/probe.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
-import { type Bio, isWriteOp } from '../block/bio.ts';
+import { type Bio, type BioOp, isWriteOp } from '../block/bio.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { MemoryDevice } from '../block/memory-device.ts';
 
@@ -75,8 +75,8 @@ export class SimMachine {
   /** The images the machine was switched on with. */
   readonly booted: MachineImages;
   readonly findings: Finding[] = [];
-  /** Sectors of legs to which a write has failed. */
-  readonly missed: { leg: number; sector: number }[] = [];
+  /** Requests that failed on a leg, each with the region it went to; -1 for a flush. */
+  readonly strikes: { leg: number; op: BioOp; region: number }[] = [];
   readonly #options: MachineOptions;
   #events = 0;
   #table: MirrorTable;
@@ -233,8 +233,9 @@ export class SimMachine {
     for (const listener of this.#options.listeners ?? []) {
       if (leg >= 0) listener.legEnded?.(this, leg, bio, result);
     }
-    if (leg >= 0 && result !== OK && isWriteOp(bio.op)) {
-      for (let at = 0; at < bio.count; at++) this.missed.push({ leg, sector: bio.sector + at });
+    if (leg >= 0 && result !== OK) {
+      const region = Math.floor(bio.sector / this.table.regionSizeSectors);
+      this.strikes.push({ leg, op: bio.op, region: bio.op === 'flush' ? -1 : region });
     }
     this.event(`${name} ${describeBio(bio)} ended ${result === OK ? 'OK' : errnoName(result)}`);
   }

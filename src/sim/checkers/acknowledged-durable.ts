@@ -6,7 +6,7 @@
 
 import { possibleSectors } from '../device-state.ts';
 import { describeAllowed, describeContents, isAllowed, type Oracle } from '../oracle.ts';
-import { identifySector } from '../sector-payload.ts';
+import { identifySector, isStale } from '../sector-payload.ts';
 import type { AcknowledgementListener } from '../sim-client.ts';
 import type { SimMachine } from '../sim-machine.ts';
 import type { StaleLegNotRead } from './stale-leg-not-read.ts';
@@ -29,7 +29,7 @@ export class AcknowledgedDurable implements AcknowledgementListener {
         if (leg !== table.legs[0] && this.#regions.isOutOfSync(region)) continue;
         for (const value of possibleSectors(state, sector)) {
           const observed = identifySector(value, sector);
-          if (isAllowed(observed, allowed[sector]!)) continue;
+          if (isAllowed(observed, allowed[sector]!) || isStale(observed)) continue;
           const holds = `sector ${sector} of leg ${leg} may hold ${describeContents(observed)}`;
           machine.find({
             checker: 'acknowledged-durable-everywhere',

@@ -1,0 +1,72 @@
+/**
+ * The losses that the emulated kernel itself makes, by name. Each covers only what it explains: a finding of
+ * the right checker, in a place where the cause was seen, without foreign bytes.
+ */
+
+import type { ExpectedLoss, Finding } from './findings.ts';
+
+const DIVERGENCE: readonly string[] = ['log-covers-divergence', 'legs-equal'];
+
+/** Something that somebody wrote there once, and not the bytes of another place or leg. */
+function isOlderContents(finding: Finding): boolean {
+  return typeof finding.observed === 'number';
+}
+
+export const RACING_WRITES: ExpectedLoss = {
+  name: 'racing-writes',
+  because: 'two writes to one sector in flight together may reach two legs in two orders',
+  covers: (finding, situation) =>
+    DIVERGENCE.includes(finding.checker) && situation.raced(finding.sector),
+};
+
+export const NOSYNC_WORD: ExpectedLoss = {
+  name: 'nosync-word',
+  because: 'a table with the word nosync declares all regions in sync at every start (6.4)',
+  covers: (finding) => DIVERGENCE.includes(finding.checker),
+};
+
+export const LEG_FAILURE_IGNORED: ExpectedLoss = {
+  name: 'leg-failure-ignored',
+  because:
+    'without handle_errors a write or flush that leg 0 missed is reported as successful (3.5)',
+  covers: (finding, situation) =>
+    finding.checker === 'flushed-data-survives' &&
+    isOlderContents(finding) &&
+    (situation.struck(0, 'write', finding.sector) || situation.struck(0, 'flush', finding.sector)),
+};
+
+export const DEFAULT_LEG_FORGOTTEN: ExpectedLoss = {
+  name: 'default-leg-forgotten',
+  because: 'with keep_log writes go on without leg 0, and a restart copies from leg 0 again (5.6)',
+  covers: (finding, situation) =>
+    finding.checker === 'flushed-data-survives' &&
+    isOlderContents(finding) &&
+    (situation.struck(0, 'write', finding.sector) || situation.struck(0, 'flush', finding.sector)),
+};
+
+export const UNLOGGED_WRITES: ExpectedLoss = {
+  name: 'unlogged-writes',
+  because: 'without handle_errors writes proceed although the log cannot record them (2.5)',
+  covers: (finding, situation) => DIVERGENCE.includes(finding.checker) && situation.logFailed,
+};
+
+export const FAILED_COPY_IN_SYNC: ExpectedLoss = {
+  name: 'failed-copy-in-sync',
+  because: 'without handle_errors a region whose copy failed counts as in sync (5.3)',
+  covers: (finding, situation) =>
+    DIVERGENCE.includes(finding.checker) && situation.struck(1, 'write', finding.sector),
+};
+
+export const ZEROES_COPIED: ExpectedLoss = {
+  name: 'zeroes-copied',
+  because: 'without handle_errors a region that cannot be read is copied as zeros (5.2)',
+  covers: (finding, situation) =>
+    DIVERGENCE.includes(finding.checker) && situation.struck(0, 'read', finding.sector),
+};
+
+export const SHORT_REGION_GROWN: ExpectedLoss = {
+  name: 'short-region-grown',
+  because: 'a bit below the stored count is trusted, whatever length its region had then (8.4)',
+  covers: (finding) =>
+    DIVERGENCE.includes(finding.checker) && finding.sector !== undefined && finding.sector >= 20,
+};

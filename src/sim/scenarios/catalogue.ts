@@ -1,0 +1,24 @@
+/** Every named scenario: a visible list. */
+
+import { UserError } from '../../base/failure.ts';
+import type { Scenario } from '../scenario.ts';
+import { FAILURE_SCENARIOS } from './failures.ts';
+import { RECOVERY_SCENARIOS } from './recovery.ts';
+import { WRITE_SCENARIOS } from './writes.ts';
+
+export const SCENARIOS: readonly Scenario[] = [
+  ...WRITE_SCENARIOS,
+  ...RECOVERY_SCENARIOS,
+  ...FAILURE_SCENARIOS,
+];
+
+/** @throws UserError listing the names. */
+export function findScenario(name: string): Scenario {
+  const found = SCENARIOS.find((scenario) => scenario.name === name);
+  if (found !== undefined) return found;
+  throw new UserError(
+    'unknown-scenario',
+    `Cannot run a crash scenario: name is "${name}", must be one of those listed`,
+    { hint: `Scenarios: ${SCENARIOS.map((scenario) => scenario.name).join(', ')}` },
+  );
+}
