@@ -13,7 +13,7 @@ import { Prng } from '../base/prng.ts';
 import { checkLogCoversDivergence } from './checkers/log-covers-divergence.ts';
 import { type CrashStep, formatCrashPath, IDLE, STOP } from './crash-path.ts';
 import { chooseFates, type FateBudget } from './fates.ts';
-import type { Finding } from './findings.ts';
+import type { CheckerName, Finding } from './findings.ts';
 import {
   checkAtRest,
   checkLife,
@@ -43,9 +43,12 @@ export interface SweepOptions {
   readonly fates?: FateBudget;
   /** For cuts of a start or a recovery, of which there are many. */
   readonly nestedFates?: FateBudget;
+  /** At most so many more cuts, whatever the scenario asks. */
+  readonly nestedMax?: number;
   /** Only this path; everything on it is traced, if anything is. */
   readonly path?: readonly CrashStep[];
-  readonly stopAtFirstFailure?: boolean;
+  /** Ends as soon as this checker has found something. */
+  readonly stopAtFirst?: CheckerName;
   readonly trace?: (line: string) => void;
 }
 
@@ -113,7 +116,7 @@ class CrashSweep {
         anything: false,
       })),
       path: [],
-      nested: scenario.nested ?? 0,
+      nested: Math.min(scenario.nested ?? 0, this.#options.nestedMax ?? Number.POSITIVE_INFINITY),
     });
     if (this.#options.path === undefined) this.#judgeExpectedLosses();
     return {
@@ -130,7 +133,8 @@ class CrashSweep {
   }
 
   get #done(): boolean {
-    return this.#options.stopAtFirstFailure === true && this.#failures.length > 0;
+    const { stopAtFirst } = this.#options;
+    return this.#failures.some(({ finding }) => finding.checker === stopAtFirst);
   }
 
   /**

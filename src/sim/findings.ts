@@ -3,22 +3,25 @@
 import type { BioOp } from '../block/bio.ts';
 import type { SectorContents } from './sector-payload.ts';
 
-export type CheckerName =
-  | 'acknowledged-durable-everywhere'
-  | 'broken-invariant'
-  | 'clean-after-stop'
-  | 'flushed-data-survives'
-  | 'held-requests-end'
-  | 'legs-equal'
-  | 'log-covers-divergence'
-  | 'log-valid'
-  | 'reads-current'
-  | 'reads-stable'
-  | 'results-expected'
-  | 'resync-ends'
-  | 'resync-exact'
-  | 'stale-leg-not-read'
-  | 'status-agrees';
+export const CHECKERS = [
+  'acknowledged-durable-everywhere',
+  'broken-invariant',
+  'clean-after-stop',
+  'flushed-data-survives',
+  'held-requests-end',
+  'legs-equal',
+  'log-covers-divergence',
+  'log-valid',
+  'reads-current',
+  'reads-stable',
+  'results-expected',
+  'resync-ends',
+  'resync-exact',
+  'stale-leg-not-read',
+  'status-agrees',
+] as const;
+
+export type CheckerName = (typeof CHECKERS)[number];
 
 export interface Finding {
   readonly checker: CheckerName;

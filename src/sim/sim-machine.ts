@@ -15,6 +15,7 @@ import { POINTS, type PointName, type Probe } from '../base/probe.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
 import { type Bio, type BioOp, isWriteOp } from '../block/bio.ts';
 import type { BlockDevice } from '../block/block-device.ts';
+import { CheckedDevice } from '../block/checked-device.ts';
 import { MemoryDevice } from '../block/memory-device.ts';
 
 import { DelayFilter } from '../fault/delay-filter.ts';
@@ -215,10 +216,12 @@ export class SimMachine {
     });
     const delays = new DelayFilter(cache, this.clock);
     const errors = new ErrorFilter(delays);
-    const top = new EventTap(errors, this.power, {
+    const tap = new EventTap(errors, this.power, {
       submitted: (bio) => this.#submitted(name, leg, bio),
       ended: (bio, result) => this.#ended(name, leg, bio, result),
     });
+    // The program's side of the device contract is checked as well.
+    const top = new CheckedDevice(tap, { checksums: true });
     return { name, leg, medium: memory.bytes, cache, errors, delays, top };
   }
 
