@@ -22,7 +22,7 @@ export const LOG_REGIONS_MAX = 2 ** 32 - 1;
 
 /**
  * A disk log's image up to this size is written whole on every flush, as the kernel does with all sizes;
- * of a larger one only the blocks that changed (docs/decisions, "Large log images are written in part").
+ * of a larger one only the blocks that changed (docs/decisions/0005).
  * At this size a whole write to the page cache takes some ten microseconds.
  */
 export const LOG_WHOLE_WRITE_BYTES_MAX = 65_536;
