@@ -11,11 +11,7 @@ import { UserError } from '../base/failure.ts';
 import { UNIX_SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { printable } from './printable.ts';
 import { SocketTransport } from './socket-transport.ts';
-import type { Transport } from './transport.ts';
-
-export type ListenAddress =
-  | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+import type { ListenAddress, Transport } from './transport.ts';
 
 /** Connections that the kernel completes before we take them. */
 const BACKLOG = 511;

@@ -16,9 +16,9 @@ import { Connection, type ConnectionContext } from './connection.ts';
 import { NBD_ERRORS } from './constants.ts';
 import type { Export, ExportOptions } from './export.ts';
 import { ExportList } from './export-list.ts';
-import { type ListenAddress, Listener } from './listener.ts';
+import { Listener } from './listener.ts';
 import { PayloadBudget } from './payload-budget.ts';
-import type { Transport } from './transport.ts';
+import type { ListenAddress, Transport } from './transport.ts';
 
 export interface NbdServerLimits {
   readonly connectionsMax?: number;

@@ -8,7 +8,7 @@
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../base/assert.ts';
-import type { Transport, TransportSink } from './transport.ts';
+import type { ListenAddress, Transport, TransportSink } from './transport.ts';
 
 /** While reading is stopped the kernel may still hold a place to read to: this one, then copied. */
 const PARKING_BYTES = 4096;
@@ -54,20 +54,17 @@ export class SocketTransport implements Transport {
     }, null);
   }
 
-  /** Connects; `onConnected` or the sink's `closed` follows. */
-  static connect(
-    target: { readonly path: string } | { readonly host: string; readonly port: number },
-    events: { onConnected(): void; onError(error: Error): void },
-  ): SocketTransport {
-    const peer = 'path' in target ? target.path : `${target.host}:${target.port}`;
+  /** Connects. What is sent before the connection stands waits; `onError` tells why it failed. */
+  static connect(address: ListenAddress, onError: (error: Error) => void): SocketTransport {
+    const isUnix = address.kind === 'unix';
+    const peer = isUnix ? address.path : `${address.host}:${address.port}`;
     const transport = new SocketTransport((onread) => {
-      const options = { allowHalfOpen: true, onread } as SocketOptions;
-      return new Socket(options);
+      return new Socket({ allowHalfOpen: true, onread } as SocketOptions);
     }, peer);
-    transport.#socket.on('error', events.onError);
-    transport.#socket.once('connect', events.onConnected);
-    // `onread` counts only among the options of the connect, though its socket exists already.
-    transport.#socket.connect({ ...target, onread: transport.#onread });
+    transport.#socket.on('error', onError);
+    transport.#socket.connect(
+      isUnix ? { path: address.path } : { host: address.host, port: address.port },
+    );
     return transport;
   }
 

@@ -3,6 +3,11 @@
  * Whoever reads decides where received bytes are placed, so that large payloads are never copied.
  */
 
+/** Where a server listens, and clients connect. */
+export type ListenAddress =
+  | { readonly kind: 'unix'; readonly path: string }
+  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+
 export interface TransportSink {
   /** Where the next bytes shall be placed; asked before every read. */
   window(): Uint8Array;
