@@ -11,13 +11,20 @@
 import { close, readSync, writeSync } from 'node:fs';
 import { assert, unreachable } from '../base/assert.ts';
 import { EINTR, EIO, EROFS, errnoName, errnoOfError, type IoResult, OK } from '../base/errno.ts';
-import { SECTOR_SIZE, type SectorCount } from '../base/units.ts';
+import {
+  bytesToSectors,
+  SECTOR_SIZE,
+  type Sector,
+  type SectorCount,
+  toSector,
+} from '../base/units.ts';
 import { type Bio, isWriteOp } from './bio.ts';
 import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio, describeBio } from './check-bio.ts';
 import { DataSync } from './data-sync.ts';
 import { FileTransfer } from './file-transfer.ts';
 import { type AioPolicy, Lane } from './lane.ts';
+import { nativeCalls } from './native-calls.ts';
 
 /**
  * Larger transfers go to the pool: there two legs are copied by two cores side by side, and the loop
@@ -55,8 +62,8 @@ export interface FileDeviceOptions {
   readonly isVolatile: boolean;
   readonly space: SpaceCalls;
   readonly aio: AioPolicy;
-  /** Milliseconds, for the moving estimates; tests pass their own. */
-  readonly now?: () => number;
+  /** Milliseconds, by which slow storage is noticed; without it `auto` looks at sizes only. */
+  readonly now: (() => number) | null;
 }
 
 export class FileDevice implements BlockDevice {
@@ -71,7 +78,7 @@ export class FileDevice implements BlockDevice {
   readonly #sync: DataSync;
   readonly #readLane: Lane;
   readonly #writeLane: Lane;
-  readonly #now: () => number;
+  readonly #now: (() => number) | null;
   readonly #spareTransfers: FileTransfer[] = [];
   #isClosed = false;
 
@@ -93,12 +100,19 @@ export class FileDevice implements BlockDevice {
     const policy = options.aio;
     this.#readLane = new Lane({ policy, inlineBytesMax: INLINE_READ_BYTES_MAX });
     this.#writeLane = new Lane({ policy, inlineBytesMax: INLINE_WRITE_BYTES_MAX });
-    this.#now = options.now ?? (() => performance.now());
+    this.#now = options.now;
   }
 
   /** Storage was found to be too slow for the event loop, so that the pool does the work. */
   get slowLanes(): { readonly read: boolean; readonly write: boolean } {
     return { read: this.#readLane.isSlow, write: this.#writeLane.isSlow };
+  }
+
+  /** The first sector at or behind `from` that may hold data; before it everything reads as zeros. */
+  nextDataSector(from: Sector): Sector {
+    const found = nativeCalls().seekData(this.#fd, from * SECTOR_SIZE);
+    if (found === null) return this.sizeSectors as number as Sector;
+    return toSector(Math.min(this.sizeSectors, Math.max(from, bytesToSectors(found))));
   }
 
   submit(bio: Bio): void {
@@ -132,9 +146,10 @@ export class FileDevice implements BlockDevice {
   #transfer(bio: Bio, lane: Lane): void {
     const byteCount = bio.count * SECTOR_SIZE;
     if (lane.isInline(byteCount)) {
-      const startedAt = this.#now();
+      const now = this.#now;
+      const startedAt = now === null ? 0 : now();
       const result = this.#transferInline(bio);
-      lane.took(byteCount, this.#now() - startedAt);
+      if (now !== null) lane.took(byteCount, now() - startedAt);
       this.#finish(bio, result);
       return;
     }

@@ -4,7 +4,7 @@
  */
 
 import koffi from 'koffi';
-import { EIO, type IoResult, OK } from '../base/errno.ts';
+import { EIO, ENXIO, type IoResult, OK } from '../base/errno.ts';
 
 /** flock(2). */
 export const LOCK_SH = 1;
@@ -15,6 +15,12 @@ export const LOCK_NB = 4;
 const FALLOC_FL_KEEP_SIZE = 0x01;
 const FALLOC_FL_PUNCH_HOLE = 0x02;
 const FALLOC_FL_ZERO_RANGE = 0x10;
+
+/** lseek(2). */
+const SEEK_DATA = 3;
+
+/** prctl(2). */
+const PR_SET_PDEATHSIG = 1;
 
 /** ioctl(2) of block devices. */
 const BLKROGET = 0x125e;
@@ -28,6 +34,8 @@ export class NativeCalls {
   readonly #fallocate: IntCall;
   readonly #flock: IntCall;
   readonly #ioctl: IntCall;
+  readonly #lseek: IntCall;
+  readonly #prctl: IntCall;
 
   constructor() {
     const libc = koffi.load(null);
@@ -35,6 +43,8 @@ export class NativeCalls {
     this.#flock = libc.func('int flock(int fd, int operation)');
     // Variadic in C; with a fixed pointer it is called alike by the ABIs of Linux.
     this.#ioctl = libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)');
+    this.#lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
+    this.#prctl = libc.func('int prctl(int option, unsigned long argument)');
   }
 
   flock(fd: number, operation: number): IoResult {
@@ -50,6 +60,18 @@ export class NativeCalls {
   zeroRange(fd: number, offset: number, length: number): IoResult {
     const mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
     return this.#outcome(this.#fallocate(fd, mode, offset, length));
+  }
+
+  /** Where data begins at or behind `offset`; null where there is none, `offset` if nobody knows. */
+  seekData(fd: number, offset: number): number | null {
+    const found = this.#lseek(fd, offset, SEEK_DATA);
+    if (found >= 0) return found;
+    return koffi.errno() === ENXIO ? null : offset;
+  }
+
+  /** This process gets the signal when its parent ends. */
+  signalAtParentsEnd(signalNumber: number): IoResult {
+    return this.#outcome(this.#prctl(PR_SET_PDEATHSIG, signalNumber));
   }
 
   blockDiscard(fd: number, offset: number, length: number): IoResult {

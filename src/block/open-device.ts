@@ -34,7 +34,7 @@ import {
   OK,
 } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
-import { bytesToSectors, SECTOR_SIZE } from '../base/units.ts';
+import { bytesToSectors, SECTOR_SIZE, sectorsToBytes } from '../base/units.ts';
 import type { BlockDevice } from './block-device.ts';
 import { blockDeviceFacts } from './block-device-file.ts';
 import { type DeviceSpec, type FileSpec, parseDeviceSpec } from './device-spec.ts';
@@ -49,6 +49,8 @@ export interface OpenDeviceOptions {
   /** Makes a missing file of this many bytes, sparse. */
   readonly create?: number;
   readonly aio?: AioPolicy;
+  /** Milliseconds, by which slow storage is noticed (`Clock.now`). */
+  readonly now?: () => number;
   /** False: look at it although somebody may be writing to it. Only for reading. */
   readonly lock?: boolean;
 }
@@ -177,6 +179,7 @@ async function deviceOver(
     isVolatile: facts.isVolatile,
     space: facts.space,
     aio: options.aio ?? 'auto',
+    now: options.now ?? null,
   });
 }
 
@@ -306,4 +309,16 @@ function openError(spec: FileSpec, errno: IoResult, readOnly: boolean): UserErro
     default:
       return new UserError('device-open-failed', `${cannot}: ${errnoName(errno)}`, { errno });
   }
+}
+
+/** The size in bytes of a file or block device, or null where there is none. @throws UserError */
+export async function measureDevice(spec: string | DeviceSpec): Promise<number | null> {
+  const parsed = typeof spec === 'string' ? parseDeviceSpec(spec) : spec;
+  if (parsed.kind === 'memory') return parsed.sizeBytes;
+  const stats = statOrNull(parsed);
+  if (stats === null || stats.isFile()) return stats?.size ?? null;
+  const device = await openDevice(parsed, { readOnly: true, lock: false });
+  const bytes = sectorsToBytes(device.sizeSectors);
+  await device.close();
+  return bytes;
 }

@@ -1,0 +1,64 @@
+/**
+ * The command `nbd-mirror`: chooses the subcommand, and turns what goes wrong into a message and an
+ * exit status. 0: good; 1: it ran, and the answer is no; 2: bad input, or it could not run.
+ */
+
+import { readFileSync } from 'node:fs';
+import { Command, CommanderError } from 'commander';
+import { UserError } from '../base/failure.ts';
+import { compareCommand } from './compare-command.ts';
+import { logCommand } from './log-command.ts';
+import { serveCommand } from './serve-command.ts';
+
+const EXIT_BAD_INPUT = 2;
+
+async function main(words: readonly string[]): Promise<number> {
+  let status = 0;
+  const end = (result: number): void => {
+    status = result;
+  };
+  const program = new Command('nbd-mirror')
+    .description(
+      'The device-mapper mirror target with its dirty logs, in user space, served over NBD:\n' +
+        'for people who test what happens when the power goes.',
+    )
+    .version(version(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print this')
+    .addCommand(serveCommand(end))
+    .addCommand(logCommand(end))
+    .addCommand(compareCommand(end))
+    .addHelpText('after', '\n"nbd-mirror COMMAND --help" has options and examples.');
+  for (const command of allCommands(program)) {
+    command.exitOverride().showHelpAfterError('(nbd-mirror --help tells more)');
+    command.configureOutput({ outputError: (text, write) => write(`nbd-mirror: ${text}`) });
+  }
+  try {
+    await program.parseAsync([...words], { from: 'user' });
+    return status;
+  } catch (error) {
+    return explain(error);
+  }
+}
+
+function allCommands(command: Command): Command[] {
+  return [command, ...command.commands.flatMap((below) => allCommands(below))];
+}
+
+/** The exit status; anything but bad input is a defect of ours and crashes. */
+function explain(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? 0 : EXIT_BAD_INPUT;
+  if (!(error instanceof UserError)) throw error;
+  const lines = [`nbd-mirror: ${error.message}`];
+  if (error.kernelMessage !== undefined) lines.push(`  the kernel says: ${error.kernelMessage}`);
+  if (error.hint !== undefined) lines.push(`  hint: ${error.hint}`);
+  process.stderr.write(`${lines.join('\n')}\n`);
+  return EXIT_BAD_INPUT;
+}
+
+/** Two levels up in the sources as well as in what is built of them. */
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
+  return (JSON.parse(text) as { version: string }).version;
+}
+
+process.exitCode = await main(process.argv.slice(2));

@@ -1,0 +1,65 @@
+/**
+ * Names every target type, log type and device of a real run, and wires them: the only such place.
+ */
+
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import { silentProbe } from '../base/probe.ts';
+import type { AioPolicy } from '../block/lane.ts';
+import { identifyDevice, openDevice } from '../block/open-device.ts';
+import { coreLogType } from '../dirtylog/core-log.ts';
+import type { DirtyLogType } from '../dirtylog/dirty-log.ts';
+import { diskLogType } from '../dirtylog/disk-log.ts';
+import { MappedDevice } from '../dm/mapped-device.ts';
+import { TargetTypes } from '../dm/target-types.ts';
+import { errorTargetType } from '../dm/targets/error-target.ts';
+import { linearTargetType } from '../dm/targets/linear-target.ts';
+import { zeroTargetType } from '../dm/targets/zero-target.ts';
+import { UnderlyingDevices } from '../dm/underlying-devices.ts';
+import { CopyThrottle } from '../mirror/copy-throttle.ts';
+import { createMirrorTargetType } from '../mirror/mirror-target.ts';
+
+export interface MachineOptions {
+  readonly deviceName: string;
+  readonly readOnly: boolean;
+  readonly aio: AioPolicy;
+  readonly throttlePercent: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** A mapped device without a table, over files and block devices. */
+export function composeMappedDevice(options: MachineOptions): MappedDevice {
+  const { clock, log, readOnly, aio } = options;
+  const now = (): number => clock.now();
+  const logTypes = [coreLogType, diskLogType];
+  return new MappedDevice({
+    name: options.deviceName,
+    readOnly,
+    clock,
+    log,
+    probe: silentProbe,
+    targetTypes: new TargetTypes([
+      createMirrorTargetType({
+        logTypes: readOnly ? logTypes.map(withoutRecovery) : logTypes,
+        throttle: new CopyThrottle(clock, options.throttlePercent),
+      }),
+      linearTargetType,
+      errorTargetType,
+      zeroTargetType,
+    ]),
+    devices: new UnderlyingDevices({
+      identify: (name) => identifyDevice(name),
+      open: (name) => openDevice(name, { readOnly, aio, now }),
+    }),
+  });
+}
+
+/** The same log, which never has anything to copy: on a machine that must not write, copies only fail. */
+function withoutRecovery(type: DirtyLogType): DirtyLogType {
+  return {
+    name: type.name,
+    create: async (creation) =>
+      Object.assign(await type.create(creation), { getResyncWork: () => null }),
+  };
+}

@@ -1,0 +1,144 @@
+/**
+ * What is looked at, and made, before a table is loaded: missing files where the operator wants them,
+ * one file in two roles, and a log device that holds something else than a log of this mirror.
+ *
+ * The kernel takes anything for a new log and overwrites it; so does the disk log here. This is where
+ * people are protected from a mistyped path: nothing has been written before.
+ */
+
+import { errnoName } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+import type { Logger } from '../base/log.ts';
+import { createMissing, identifyDevice, openDevice } from '../block/open-device.ts';
+import { LOG_REGIONS_UNKNOWN, LOG_VERSION, trustedRegions } from '../dirtylog/log-header.ts';
+import { type LogProbe, probeLog } from '../dirtylog/log-probe.ts';
+import { bytesNeeded, type DeviceUse, type LogUse } from './table-devices.ts';
+
+export interface PrepareOptions {
+  readonly create: boolean;
+  readonly overwriteLog: boolean;
+  readonly resizeLog: boolean;
+  readonly log: Logger;
+}
+
+/** @throws UserError; files that were made before stay. */
+export async function prepareDevices(
+  uses: readonly DeviceUse[],
+  options: PrepareOptions,
+): Promise<void> {
+  if (options.create) makeMissing(uses, options.log);
+  await checkRoles(uses, options.log);
+  for (const use of uses) {
+    if (use.role === 'log') await checkLog(use, options);
+  }
+}
+
+function makeMissing(uses: readonly DeviceUse[], log: Logger): void {
+  const bytes = new Map<string, number>();
+  for (const use of uses) {
+    bytes.set(use.device, Math.max(bytes.get(use.device) ?? 0, bytesNeeded(use)));
+  }
+  for (const [device, size] of bytes) {
+    if (createMissing(device, size)) log.info(`created "${device}"`, { bytes: size });
+  }
+}
+
+/** A log shares its file with nobody; legs may share one, as in the kernel, but not the same sectors. */
+async function checkRoles(uses: readonly DeviceUse[], log: Logger): Promise<void> {
+  const identities = await Promise.all(uses.map((use) => identifyDevice(use.device)));
+  for (const [second, use] of uses.entries()) {
+    for (let first = 0; first < second; first++) {
+      if (identities[first] !== identities[second]) continue;
+      const other = uses[first]!;
+      if (use.role === 'leg' && other.role === 'leg') {
+        if (!overlap(use, other)) continue;
+        log.warn(`"${use.device}" is used twice, for two legs of a mirror: they are one copy`);
+        continue;
+      }
+      const names = other.device === use.device ? `"${use.device}"` : bothNames(other, use);
+      throw new UserError(
+        'device-used-twice',
+        `Cannot use ${names} as ${other.role} and as ${use.role}: it is the same file, ` +
+          'a log must have a file of its own',
+      );
+    }
+  }
+}
+
+function bothNames(first: DeviceUse, second: DeviceUse): string {
+  return `"${first.device}" and "${second.device}"`;
+}
+
+function overlap(a: DeviceUse & { role: 'leg' }, b: DeviceUse & { role: 'leg' }): boolean {
+  const { startSector: aStart, lengthSectors: aLength } = a;
+  const { startSector: bStart, lengthSectors: bLength } = b;
+  return aStart < bStart + bLength && bStart < aStart + aLength;
+}
+
+async function checkLog(use: LogUse, options: PrepareOptions): Promise<void> {
+  const device = await openDevice(use.device, { readOnly: true });
+  let probe: LogProbe;
+  try {
+    probe = await probeLog(device);
+  } finally {
+    await device.close();
+  }
+  const problem = findProblem(use, probe, options);
+  if (problem !== null) {
+    const { code, text, hint } = problem;
+    throw new UserError(code, `Cannot use "${use.device}" as log: ${text}`, { hint });
+  }
+}
+
+interface Problem {
+  readonly code: string;
+  readonly text: string;
+  readonly hint: string;
+}
+
+function findProblem(use: LogUse, probe: LogProbe, options: PrepareOptions): Problem | null {
+  switch (probe.contents) {
+    case 'blank':
+      return null;
+    case 'unreadable':
+      return {
+        code: 'log-unreadable',
+        text: `it cannot be read (${errnoName(probe.result)}), must be readable`,
+        hint: 'See the system log for what is wrong with its storage.',
+      };
+    case 'foreign':
+      if (options.overwriteLog) return null;
+      return {
+        code: 'log-foreign',
+        text: 'it holds something that is no log, must be empty or a log',
+        hint: 'With --overwrite-log its contents are lost and everything is copied anew.',
+      };
+    case 'foreign-version':
+      if (options.overwriteLog) return null;
+      return {
+        code: 'log-version',
+        text: `its version is ${probe.header!.version}, must be ${LOG_VERSION}`,
+        hint: 'With --overwrite-log everything is copied anew.',
+      };
+    case 'log':
+      return findSizeProblem(use, probe, options);
+  }
+}
+
+/** With a sync word nothing of the old log is believed, so that its size does not matter. */
+function findSizeProblem(use: LogUse, probe: LogProbe, options: PrepareOptions): Problem | null {
+  const header = probe.header!;
+  if (options.resizeLog || options.overwriteLog || use.syncWord !== null) return null;
+  if (header.regionCount === LOG_REGIONS_UNKNOWN || header.regionCount === 0n) return null;
+  const logged = trustedRegions(header);
+  if (logged === use.regionCount) return null;
+  return {
+    code: 'log-region-count',
+    text:
+      `it has ${logged} regions, must have ${use.regionCount} ` +
+      `(of ${use.regionSizeSectors} sectors)`,
+    hint:
+      'A log does not say how large its regions are: is --region-size the one it was made with? ' +
+      'With --resize-log its regions are kept for a device that was grown or shrunk.',
+  };
+}

@@ -1,0 +1,103 @@
+/** `serve` from beginning to end: start, announce, wait for a reason to stop, stop, exit status. */
+
+import { UserError } from '../base/failure.ts';
+import type { Logger } from '../base/log.ts';
+import { nativeCalls } from '../block/native-calls.ts';
+import { attachCommands, uriOf } from './attach-commands.ts';
+import { type Captive, startCaptive } from './captive.ts';
+import { Daemon } from './daemon.ts';
+import { createLogger, writeStderr } from './loggers.ts';
+import { removePidFile, writePidFile } from './pid-file.ts';
+import { ResyncProgress } from './resync-progress.ts';
+import type { ServeOptions } from './serve-options.ts';
+import { planServe } from './serve-plan.ts';
+import { takeActivationSockets } from './socket-activation.ts';
+import { StatusLine } from './status-line.ts';
+import { StopSignals } from './stop-signals.ts';
+import { SystemClock } from './system-clock.ts';
+
+const SIGTERM = 15;
+
+/** Ends with the exit status. @throws UserError when the server cannot start. */
+export async function runServer(options: ServeOptions): Promise<number> {
+  const signals = new StopSignals();
+  const parentGone = watchParent(options);
+  const activationSockets = takeActivationSockets(process.env, process.pid);
+  // Standard output belongs to the command that we run, or to the one that started us.
+  const isQuiet = options.quiet || options.run !== undefined || activationSockets.length > 0;
+  const say = isQuiet ? () => {} : sayToStdout();
+  const hasBar = process.stderr.isTTY && !options.logJson && !options.quiet;
+  const statusLine = hasBar ? new StatusLine(writeStderr) : null;
+  const { logJson: json, verbose } = options;
+  const log = await createLogger({ json, verbose, statusLine });
+  const clock = new SystemClock();
+
+  const plan = await planServe(options);
+  for (const line of plan.tableText.trim().split('\n')) say(`table: ${line}`);
+  const daemon = await Daemon.start(plan, options, { clock, log, activationSockets });
+  const progress = new ResyncProgress({ clock, log, statusLine, status: () => daemon.status() });
+  try {
+    if (options.pidFile !== undefined) writePidFile(options.pidFile, process.pid);
+    announce(daemon, options, say);
+    if (!options.quiet) {
+      void progress.start();
+      void reportEvents(daemon, log);
+    }
+    const captive = startCaptiveOf(daemon, options);
+    const stopped = Promise.race([signals.first, parentGone]);
+    const status = await (captive === null ? stopped.then(() => 0) : wait(captive, stopped));
+    return status;
+  } finally {
+    progress.stop();
+    await daemon.stop();
+    if (options.pidFile !== undefined) removePidFile(options.pidFile, process.pid);
+    signals.release();
+  }
+}
+
+function announce(daemon: Daemon, options: ServeOptions, say: (line: string) => void): void {
+  const addresses = daemon.addresses();
+  for (const address of addresses) say(`ready: ${uriOf(address, options.name)}`);
+  const [first] = addresses;
+  if (first === undefined) return;
+  say('attach with one of:');
+  for (const command of attachCommands(first, options.name)) say(`  ${command}`);
+}
+
+function startCaptiveOf(daemon: Daemon, options: ServeOptions): Captive | null {
+  const [address] = daemon.addresses();
+  if (options.run === undefined || address === undefined) return null;
+  return startCaptive(options.run, address, options.name);
+}
+
+/** The command's own exit status counts, also when it is told to stop. */
+async function wait(captive: Captive, stopped: Promise<NodeJS.Signals>): Promise<number> {
+  void stopped.then((signal) => captive.stop(signal));
+  return captive.ended;
+}
+
+/** Never ends without `--exit-with-parent`. */
+function watchParent(options: ServeOptions): Promise<NodeJS.Signals> {
+  if (!options.exitWithParent) return new Promise(() => {});
+  const parent = process.ppid;
+  const result = nativeCalls().signalAtParentsEnd(SIGTERM);
+  if (result !== 0) {
+    throw new UserError('exit-with-parent', 'Cannot follow the parent process', { errno: result });
+  }
+  // It may have ended before it could be followed.
+  return process.ppid === parent ? new Promise(() => {}) : Promise.resolve('SIGTERM');
+}
+
+async function reportEvents(daemon: Daemon, log: Logger): Promise<void> {
+  const { device } = daemon;
+  for (let seen = device.eventNumber; ; ) {
+    seen = await device.waitForEvent(seen);
+    for (const line of await daemon.status()) log.info(`event ${seen}: ${line}`);
+  }
+}
+
+function sayToStdout(): (line: string) => void {
+  // A reader that has gone must not end the server.
+  process.stdout.on('error', () => {});
+  return (line) => void process.stdout.write(`${line}\n`);
+}

@@ -1,0 +1,34 @@
+/** What `nbd-mirror serve` may be told, as the command line hands it over: words, not yet understood. */
+
+export interface ServeOptions {
+  /** Short form: a mirror table line is built from these. */
+  readonly size?: string;
+  readonly leg: readonly string[];
+  readonly log?: string;
+  readonly regionSize?: string;
+  readonly handleErrors: boolean;
+  readonly keepLog: boolean;
+  readonly sync?: boolean;
+
+  /** Long form: the table itself, in pieces that are put below each other, or in a file. */
+  readonly table: readonly string[];
+  readonly tableFile?: string;
+
+  readonly create: boolean;
+  readonly overwriteLog: boolean;
+  readonly resizeLog: boolean;
+  readonly readOnly: boolean;
+  readonly aio?: string;
+  readonly resyncThrottle?: string;
+
+  readonly socket?: string;
+  readonly listen: readonly string[];
+  readonly name: string;
+
+  readonly run?: string;
+  readonly pidFile?: string;
+  readonly exitWithParent: boolean;
+  readonly logJson: boolean;
+  readonly verbose: boolean;
+  readonly quiet: boolean;
+}

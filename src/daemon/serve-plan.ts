@@ -1,0 +1,88 @@
+/** What the options of `serve` amount to: understood and checked, nothing opened or written yet. */
+
+import { readFileSync } from 'node:fs';
+import { errnoName, errnoOfError } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
+import { measureDevice } from '../block/open-device.ts';
+import { parseTable, type TableLine } from '../dm/table-line.ts';
+import { parseListenAddress, type TcpAddress } from './listen-address.ts';
+import type { ServeOptions } from './serve-options.ts';
+import { buildTableLine, usesShortForm } from './short-form.ts';
+import { type DeviceUse, devicesOfTable } from './table-devices.ts';
+
+export interface ServePlan {
+  readonly tableText: string;
+  readonly lines: readonly TableLine[];
+  readonly uses: readonly DeviceUse[];
+  readonly aio: AioPolicy;
+  readonly throttlePercent: number;
+  readonly tcp: readonly TcpAddress[];
+}
+
+/** @throws UserError naming the option. */
+export async function planServe(options: ServeOptions): Promise<ServePlan> {
+  const aio = parseAio(options.aio ?? 'auto');
+  const throttlePercent = parsePercent(options.resyncThrottle ?? '100');
+  const tcp = options.listen.map(parseListenAddress);
+  const tableText = await chooseTable(options);
+  const lines = parseTable(tableText);
+  return { tableText, lines, uses: devicesOfTable(lines), aio, throttlePercent, tcp };
+}
+
+async function chooseTable(options: ServeOptions): Promise<string> {
+  const forms = [
+    ...(usesShortForm(options) ? ['--leg and its companions'] : []),
+    ...(options.table.length > 0 ? ['--table'] : []),
+    ...(options.tableFile === undefined ? [] : ['--table-file']),
+  ];
+  if (forms.length === 0) {
+    throw new UserError(
+      'no-table',
+      'Cannot serve: nothing to serve, a mirror or a table is required',
+      {
+        hint: 'For example --size 1G --leg a.img --leg b.img --log disk:log.img --create',
+      },
+    );
+  }
+  if (forms.length > 1) {
+    throw new UserError(
+      'two-tables',
+      `Cannot serve: ${forms.join(' and ')} are given, only one of them is allowed`,
+    );
+  }
+  if (options.tableFile !== undefined) return readTableFile(options.tableFile);
+  if (options.table.length > 0) return options.table.join('\n');
+  return buildTableLine(options, measureDevice);
+}
+
+function readTableFile(path: string): string {
+  try {
+    // 0 is standard input.
+    return readFileSync(path === '-' ? 0 : path, 'utf8');
+  } catch (error) {
+    const errno = errnoOfError(error);
+    throw new UserError('table-file', `Cannot read table file "${path}": ${errnoName(errno)}`, {
+      errno,
+      cause: error,
+    });
+  }
+}
+
+function parseAio(text: string): AioPolicy {
+  const found = AIO_POLICIES.find((policy) => policy === text);
+  if (found !== undefined) return found;
+  throw new UserError(
+    'bad-aio',
+    `Cannot serve: --aio is "${text}", must be one of ${AIO_POLICIES.join(', ')}`,
+  );
+}
+
+function parsePercent(text: string): number {
+  const percent = /^[0-9]{1,3}$/.test(text) ? Number(text) : Number.NaN;
+  if (percent >= 1 && percent <= 100) return percent;
+  throw new UserError(
+    'bad-throttle',
+    `Cannot serve: --resync-throttle is "${text}", must be 1 to 100 (percent of the time)`,
+  );
+}

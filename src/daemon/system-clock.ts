@@ -1,0 +1,40 @@
+/**
+ * The `Clock` of real runs, over Node's timers: the one user of real time.
+ *
+ * `defer` collects tasks and runs them together, after the sockets that are readable now have been read:
+ * requests that came together, even on several connections, thereby share one turn and one log flush.
+ * Microtasks would run sooner, but work that defers itself again and again, such as a recovery
+ * in the page cache, would then keep every socket waiting until it is done.
+ */
+
+import type { Clock, Timer } from '../base/clock.ts';
+
+/** Node runs longer timers at once. */
+const DELAY_MS_MAX = 2 ** 31 - 1;
+
+export class SystemClock implements Clock {
+  #tasks: (() => void)[] = [];
+  #running: (() => void)[] = [];
+  readonly #run = (): void => this.#runTasks();
+
+  now(): number {
+    return performance.now();
+  }
+
+  defer(task: () => void): void {
+    if (this.#tasks.push(task) === 1) setImmediate(this.#run);
+  }
+
+  after(delayMs: number, task: () => void): Timer {
+    const timer = setTimeout(task, Math.min(Math.ceil(delayMs), DELAY_MS_MAX));
+    return { cancel: () => clearTimeout(timer) };
+  }
+
+  #runTasks(): void {
+    const tasks = this.#tasks;
+    this.#tasks = this.#running;
+    this.#running = tasks;
+    for (const task of tasks) task();
+    tasks.length = 0;
+  }
+}

@@ -1,0 +1,58 @@
+/** Which devices a table uses, for what, and how much of each: known before any of them is opened. */
+
+import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
+import { parseLogArgs as parseDiskLogArgs, type SyncWord } from '../dirtylog/log-args.ts';
+import { logImageBytes } from '../dirtylog/log-header.ts';
+import type { TableLine } from '../dm/table-line.ts';
+import { parseLeg, parseLegCount, parseLogArgs } from '../mirror/mirror-args.ts';
+
+export interface LegUse {
+  readonly role: 'leg';
+  readonly device: string;
+  readonly startSector: number;
+  readonly lengthSectors: number;
+}
+
+export interface LogUse {
+  readonly role: 'log';
+  readonly device: string;
+  readonly regionCount: number;
+  readonly regionSizeSectors: number;
+  readonly syncWord: SyncWord;
+}
+
+export type DeviceUse = LegUse | LogUse;
+
+/**
+ * Uses by mirrors only: other targets are served as they are.
+ *
+ * @throws UserError for a mirror that no device could make right.
+ */
+export function devicesOfTable(lines: readonly TableLine[]): DeviceUse[] {
+  return lines.filter((line) => line.type === 'mirror' && line.length > 0).flatMap(devicesOfMirror);
+}
+
+/** Bytes that the device must have at least. */
+export function bytesNeeded(use: DeviceUse): number {
+  if (use.role === 'leg') return (use.startSector + use.lengthSectors) * SECTOR_SIZE;
+  return logImageBytes(use.regionCount, SECTOR_SIZE);
+}
+
+function devicesOfMirror(line: TableLine): DeviceUse[] {
+  const { log, rest } = parseLogArgs(line.args);
+  const uses: DeviceUse[] = [];
+  const [device, ...args] = log.args;
+  // A log with wrong words is left to the log itself, which comes first anyway.
+  if (log.typeName === 'disk' && device !== undefined && (args.length === 1 || args.length === 2)) {
+    const targetSectors = toSectorCount(line.length);
+    const parsed = parseDiskLogArgs({ type: 'disk', args, targetSectors });
+    uses.push({ role: 'log', device, ...parsed });
+  }
+  const legCount = parseLegCount(rest);
+  for (let index = 0; index < legCount; index++) {
+    const leg = parseLeg(rest, index);
+    const place = { startSector: leg.offset, lengthSectors: line.length };
+    uses.push({ role: 'leg', device: leg.deviceName, ...place });
+  }
+  return uses;
+}
