@@ -1,6 +1,6 @@
 /**
- * A value that is there at once, or later. Operations of devices and logs that are in memory or in the
- * page cache answer at once, so that the hot path never touches a promise it does not need.
+ * A value that is there at once, or later. Operations of devices and logs that are in memory or in
+ * the page cache answer at once, so that the hot path never touches a promise it does not need.
  */
 
 export type Awaitable<T> = T | Promise<T>;

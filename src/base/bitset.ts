@@ -2,8 +2,8 @@
  * A bitset of fixed size, stored as the disk log stores it: bit i is bit (i mod 8) of byte i div 8,
  * least significant first; the storage is padded to whole 64-bit words (specification 8.1, 8.2).
  *
- * Searches and counts go by 32-bit words where they can, and never look at the padding. Positions may
- * exceed 2^31, so bytes are found by division and not by shifting.
+ * Searches and counts go by 32-bit words where they can, and never look at the padding. Positions
+ * may exceed 2^31, so bytes are found by division and not by shifting.
  */
 
 import { assert, unreachable } from './assert.ts';

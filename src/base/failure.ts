@@ -1,4 +1,7 @@
-/** Bad input by a person: a table, an option, a file. Caught only at the edges (cli, control, handshake). */
+/**
+ * Bad input by a person: a table, an option, a file. Caught only at the edges (cli, control,
+ * handshake).
+ */
 
 export interface UserErrorOptions {
   /** What to try instead, one sentence. */

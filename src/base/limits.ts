@@ -10,7 +10,9 @@ export const REGION_SIZE_SECTORS_MIN = 2;
 /** Regions recovering at once in one mirror (specification 2.2). */
 export const RECOVERIES_MAX = 1;
 
-/** A write parked because another node may be copying its region is tried again after this (2.5). */
+/**
+ * A write parked because another node may be copying its region is tried again after this (2.5).
+ */
 export const REMOTE_RECOVERY_RETRY_MS = 200;
 
 /** Copies are cut into pieces of this many sectors, so many of them at once (specification 5.2). */
@@ -21,9 +23,9 @@ export const COPY_PIECES_MAX = 8;
 export const LOG_REGIONS_MAX = 2 ** 32 - 1;
 
 /**
- * A disk log's image up to this size is written whole on every flush, as the kernel does with all sizes;
- * of a larger one only the blocks that changed (docs/decisions/0005).
- * At this size a whole write to the page cache takes some ten microseconds.
+ * A disk log's image up to this size is written whole on every flush, as the kernel does with all
+ * sizes; of a larger one only the blocks that changed (docs/decisions/0005). At this size a whole
+ * write to the page cache takes some ten microseconds.
  */
 export const LOG_WHOLE_WRITE_BYTES_MAX = 65_536;
 
@@ -49,7 +51,9 @@ export const NBD_SERVER_BYTES_IN_FLIGHT_MAX = 512 * 2 ** 20;
 export const NBD_OPTION_DATA_BYTES_MAX = 65_536;
 export const NBD_OPTION_DATA_BYTES_SKIPPED_MAX = 32 * 2 ** 20;
 
-/** NBD: options of one connection, and as many again for each export that a client may ask about. */
+/**
+ * NBD: options of one connection, and as many again for each export that a client may ask about.
+ */
 export const NBD_OPTIONS_MAX = 32;
 
 /** NBD: from the connect to GO; a client that never finishes its handshake holds a place. */
@@ -77,17 +81,22 @@ export const NBD_ZERO_SLICE_BYTES = 2 ** 20;
 /** A unix socket's path: sun_path has 108 bytes, one of them for the NUL. */
 export const UNIX_SOCKET_PATH_BYTES_MAX = 107;
 
-/** Resynchronisation sleeps so long when it is ahead of its share, so often at most a piece (5.4). */
+/**
+ * Resynchronisation sleeps so long when it is ahead of its share, so often at most a piece (5.4).
+ */
 export const THROTTLE_SLEEP_MS = 100;
 export const THROTTLE_SLEEPS_MAX = 10;
 /** The throttle's counters are halved as often as its window exceeds this. */
 export const THROTTLE_WINDOW_MS = 1000;
 
 /**
- * Ranges of regions that an offline report lists one by one; counts stay exact beyond. A hostile log of
- * 2^32 regions with every other bit set would otherwise fill the memory with ranges.
+ * Ranges of regions that an offline report lists one by one; counts stay exact beyond. A hostile
+ * log of 2^32 regions with every other bit set would otherwise fill the memory with ranges.
  */
 export const INSPECT_RANGES_MAX = 100_000;
 
-/** How far a device given as a log is searched for data that is none: behind btrfs's first superblock. */
+/**
+ * How far a device given as a log is searched for data that is none: behind btrfs's first
+ * superblock.
+ */
 export const LOG_PROBE_BYTES = 1024 * 1024;

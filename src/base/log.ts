@@ -1,4 +1,6 @@
-/** Structured log lines. The sink is injected; nothing below the daemon writes to a stream itself. */
+/**
+ * Structured log lines. The sink is injected; nothing below the daemon writes to a stream itself.
+ */
 
 export type LogLevel = 'debug' | 'info' | 'warn' | 'error';
 export type LogFields = Readonly<Record<string, string | number | boolean>>;

@@ -2,7 +2,8 @@
  * Units of the block layer, branded so that they do not mix.
  *
  * All are non-negative integers below 2^53. A *sector* is always 512 bytes, whatever the block size
- * of a device (specification 0, "Conventions"). Conversions between units live here and nowhere else.
+ * of a device (specification 0, "Conventions"). Conversions between units live here and nowhere
+ * else.
  */
 
 import { assert } from './assert.ts';

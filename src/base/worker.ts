@@ -1,8 +1,8 @@
 /**
  * A worker that takes one turn at a time, however often it is woken.
  *
- * Invariants: turns never overlap; a wake during a turn causes exactly one more turn; a wake is never
- * lost. Counterpart: the mirror's single work item on its own workqueue.
+ * Invariants: turns never overlap; a wake during a turn causes exactly one more turn; a wake is
+ * never lost. Counterpart: the mirror's single work item on its own workqueue.
  */
 
 import { assert } from './assert.ts';

@@ -1,6 +1,7 @@
 /**
- * The log that lives in memory only: what it knows is lost with the process, so that a new one copies
- * everything. It promises no durability; `flush` has nothing to do. Counterpart: the `core` log type.
+ * The log that lives in memory only: what it knows is lost with the process, so that a new one
+ * copies everything. It promises no durability; `flush` has nothing to do. Counterpart: the `core`
+ * log type.
  */
 
 import { OK } from '../base/errno.ts';

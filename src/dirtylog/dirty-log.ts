@@ -1,11 +1,11 @@
 /**
  * The contract of a dirty log: what is durably known about the regions of a mirror.
  *
- * Counterpart: `struct dm_dirty_log_type` (specification 9). Two facts are kept of each region: *clean*
- * (idle, nothing to copy after a crash) and *in sync* (legs equal). The mirror relies on this order:
- * `markRegion`, then `flush`, and only then a byte to a leg. Operations that return an `Awaitable` may
- * block; all others never do. A log is used by one mirror, one operation at a time, except `inSyncNow`,
- * `getSyncCount` and `status`, which may come at any moment.
+ * Counterpart: `struct dm_dirty_log_type` (specification 9). Two facts are kept of each region:
+ * *clean* (idle, nothing to copy after a crash) and *in sync* (legs equal). The mirror relies on
+ * this order: `markRegion`, then `flush`, and only then a byte to a leg. Operations that return an
+ * `Awaitable` may block; all others never do. A log is used by one mirror, one operation at a time,
+ * except `inSyncNow`, `getSyncCount` and `status`, which may come at any moment.
  */
 
 import type { Awaitable } from '../base/awaitable.ts';
@@ -19,8 +19,8 @@ export interface DirtyLogCreation {
   /** The words behind the count of log arguments. */
   readonly args: readonly string[];
   /**
-   * Flushes the caches of every leg; the log calls it before it writes a newly clean bit. It records
-   * which leg failed, and its result is 0 only if none did (specification 2.7).
+   * Flushes the caches of every leg; the log calls it before it writes a newly clean bit. It
+   * records which leg failed, and its result is 0 only if none did (specification 2.7).
    */
   readonly flushLegs: () => Awaitable<IoResult>;
 }
@@ -64,8 +64,13 @@ export interface DirtyLog {
   /** The region became in sync or out of sync; a recovery of it, if any, is over. */
   setRegionSync(region: Region, inSync: boolean): Awaitable<void>;
   getSyncCount(): Awaitable<number>;
-  /** The log's words of a status line, without surrounding spaces, e.g. "1 core" or "core 1 1024". */
+  /**
+   * The log's words of a status line, without surrounding spaces, e.g. "1 core" or "core 1 1024".
+   */
   status(kind: 'info' | 'table'): Awaitable<string>;
-  /** True: another node may be copying the region, do not write now. Absent where logs are not shared. */
+  /**
+   * True: another node may be copying the region, do not write now. Absent where logs are not
+   * shared.
+   */
   isRemoteRecovering?(region: Region): Awaitable<boolean>;
 }

@@ -1,12 +1,13 @@
 /**
- * The log on a device: clean bits behind a header, rewritten at every flush that has something to say.
- * Counterpart: the `disk` log type (specification 8); the format is in docs/internals/disk-log-format.md.
+ * The log on a device: clean bits behind a header, rewritten at every flush that has something to
+ * say. Counterpart: the `disk` log type (specification 8); the format is in
+ * docs/internals/disk-log-format.md.
  *
  * What a power cut may rely on:
  * - a bit that was cleared (dirty) is durable when `flush` answers 0: the image was written and the
  *   device's cache flushed;
- * - before an image with a newly set (clean) bit is written, every leg has flushed its cache; the image
- *   itself is then not flushed, since losing it is safe;
+ * - before an image with a newly set (clean) bit is written, every leg has flushed its cache; the
+ *   image itself is then not flushed, since losing it is safe;
  * - an image may tear anywhere: each bit is right in its old and in its new value.
  * The header is the same in every image that one activation writes.
  */
@@ -88,7 +89,10 @@ function checkDevice(device: BlockDevice, regionCount: number): void {
   }
 }
 
-/** "No region" and "more than one" for the probe, which names a region only where it is the only one. */
+/**
+ * "No region" and "more than one" for the probe, which names a region only where it is the only
+ * one.
+ */
 const NO_REGION = -2;
 const SEVERAL_REGIONS = -1;
 
@@ -156,7 +160,10 @@ class DiskLog implements DirtyLog {
     });
   }
 
-  /** Specification 8.4. A log that cannot be read is not believed in anything, but written all the same. */
+  /**
+   * Specification 8.4. A log that cannot be read is not believed in anything, but written all the
+   * same.
+   */
   async resume(): Promise<IoResult> {
     assert(this.#life === 'new' || this.#life === 'suspended', `Disk log resumed: ${this.#life}`);
     assert(!this.#flushing, 'Disk log resumed during a flush');
@@ -342,7 +349,9 @@ class DiskLog implements DirtyLog {
     return this.#flushed();
   }
 
-  /** The image is as durable as this flush was to make it; a lost clean bit costs a copy, no more. */
+  /**
+   * The image is as durable as this flush was to make it; a lost clean bit costs a copy, no more.
+   */
   #flushed(): IoResult {
     this.#context.touchedCleaned = false;
     this.#imageIsOnDisk();

@@ -9,7 +9,9 @@ import { LOG_REGIONS_MAX, REGION_SIZE_SECTORS_MIN } from '../base/limits.ts';
 import { isPowerOfTwo, type SectorCount, toSectorCount } from '../base/units.ts';
 import { parseUnsigned, U32_MAX } from '../dm/parse-number.ts';
 
-/** `sync` copies everything, `nosync` trusts all legs to be equal, null believes what the log says. */
+/**
+ * `sync` copies everything, `nosync` trusts all legs to be equal, null believes what the log says.
+ */
 export type SyncWord = 'sync' | 'nosync' | null;
 
 export interface LogArgs {

@@ -1,10 +1,10 @@
 /**
- * The in-memory half that core and disk logs share: clean, sync and recovering bits of every region,
- * the sync count and the cursor of the search for resync work. Counterpart: `struct log_c`.
+ * The in-memory half that core and disk logs share: clean, sync and recovering bits of every
+ * region, the sync count and the cursor of the search for resync work. Counterpart: `struct log_c`.
  *
- * Kept as the kernel keeps it (specification 8.3, 8.6), oddities included: a bit set in any of the three
- * sets counts as "cleaned", a bit cleared in any of them as "dirtied", whether or not it changed; and
- * `setRegionSync(true)` raises the count without looking at the old bit.
+ * Kept as the kernel keeps it (specification 8.3, 8.6), oddities included: a bit set in any of the
+ * three sets counts as "cleaned", a bit cleared in any of them as "dirtied", whether or not it
+ * changed; and `setRegionSync(true)` raises the count without looking at the old bit.
  */
 
 import { assert } from '../base/assert.ts';
@@ -106,8 +106,9 @@ export class LogContext {
   }
 
   /**
-   * The clean bits were loaded from a log that had `storedRegions` regions: decide those of new regions,
-   * drop those of regions gone, take what is clean as in sync (specification 8.4, steps 4 to 6).
+   * The clean bits were loaded from a log that had `storedRegions` regions: decide those of new
+   * regions, drop those of regions gone, take what is clean as in sync (specification 8.4, steps 4
+   * to 6).
    */
   merge(storedRegions: number): void {
     if (storedRegions < this.regionCount) {

@@ -1,9 +1,10 @@
 /**
  * The device below a disk log and the image it holds: one transfer at a time, and its health.
  *
- * The image is read and written whole, at sector 0 (specification 8.2). Large images are written only
- * where they changed, as long as the device surely holds the rest; after any failure they are written
- * whole again. Nothing is allocated for a whole write, and an inline device answers without a promise.
+ * The image is read and written whole, at sector 0 (specification 8.2). Large images are written
+ * only where they changed, as long as the device surely holds the rest; after any failure they are
+ * written whole again. Nothing is allocated for a whole write, and an inline device answers without
+ * a promise.
  */
 
 import { assert } from '../base/assert.ts';
@@ -64,8 +65,9 @@ export class LogDevice {
   }
 
   /**
-   * Brings the device up to the image, of which only bytes `from` to `end` (not included) have changed
-   * since it was last written. Where nothing did, something is written still: a failure must be noticed.
+   * Brings the device up to the image, of which only bytes `from` to `end` (not included) have
+   * changed since it was last written. Where nothing did, something is written still: a failure
+   * must be noticed.
    */
   writeChanged(from: number, end: number): Awaitable<IoResult> {
     if (this.#writesWhole || !this.#holdsImage) return this.writeWhole();

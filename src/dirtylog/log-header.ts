@@ -1,9 +1,9 @@
 /**
  * The header of a disk log: encode, decode, validate, describe (specification 8.1).
  *
- * All little-endian: magic at byte 0, version at 4, number of regions at 8. Bytes 16 to 1023 belong to
- * nobody and are kept as they are; the clean bits begin at byte 1024. The format is described for people
- * in docs/internals/disk-log-format.md. Counterpart: `struct log_header`.
+ * All little-endian: magic at byte 0, version at 4, number of regions at 8. Bytes 16 to 1023 belong
+ * to nobody and are kept as they are; the clean bits begin at byte 1024. The format is described
+ * for people in docs/internals/disk-log-format.md. Counterpart: `struct log_header`.
  */
 
 import { assert } from '../base/assert.ts';

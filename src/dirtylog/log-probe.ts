@@ -1,7 +1,7 @@
 /**
- * What lies on a device before it becomes a log. The disk log itself takes anything for a new log and
- * overwrites it, as the kernel does; whoever starts a mirror for a person asks here first, so that a
- * mistyped path costs nobody a file system.
+ * What lies on a device before it becomes a log. The disk log itself takes anything for a new log
+ * and overwrites it, as the kernel does; whoever starts a mirror for a person asks here first, so
+ * that a mistyped path costs nobody a file system.
  */
 
 import { type IoResult, OK } from '../base/errno.ts';

@@ -1,4 +1,6 @@
-/** The visible table of log types, and the lookup of the word in a table line (specification 1.1). */
+/**
+ * The visible table of log types, and the lookup of the word in a table line (specification 1.1).
+ */
 
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';

@@ -1,10 +1,10 @@
 /**
- * Legs compared offline, region by region, and held against the log: where legs differ, the log must say
- * dirty, or the next start will not copy the region and the difference stays (invariant 4 of
- * specification 12). Reads only.
+ * Legs compared offline, region by region, and held against the log: where legs differ, the log
+ * must say dirty, or the next start will not copy the region and the difference stays (invariant 4
+ * of specification 12). Reads only.
  *
- * The legs are streamed in pieces, side by side. A region found different on every leg is not read on;
- * where all legs have a hole, nothing is read at all.
+ * The legs are streamed in pieces, side by side. A region found different on every leg is not read
+ * on; where all legs have a hole, nothing is read at all.
  */
 
 import type { Bitset } from '../base/bitset.ts';
@@ -231,7 +231,9 @@ class LegComparer {
     return this.differingRegions > 0 ? 'differs' : 'equal';
   }
 
-  /** The first sector at or behind `from` where some leg may have data, or a region is under way. */
+  /**
+   * The first sector at or behind `from` where some leg may have data, or a region is under way.
+   */
   #skipHoles(from: number): number {
     if (from >= this.#geometry.targetSectors || this.#isUnderway()) return from;
     let next = this.#geometry.targetSectors as number;

@@ -1,6 +1,6 @@
 /**
- * A disk log shown offline: its header, its bits as ranges, its counts, and everything odd about it.
- * Read-only; made for logs of any origin: ours, a kernel's, LVM's, or no log at all.
+ * A disk log shown offline: its header, its bits as ranges, its counts, and everything odd about
+ * it. Read-only; made for logs of any origin: ours, a kernel's, LVM's, or no log at all.
  */
 
 import type { Bitset } from '../base/bitset.ts';
@@ -186,7 +186,7 @@ function noteHeader(header: LogHeader, verdict: HeaderVerdict, head: Uint8Array)
     return notes;
   }
   if (verdict === 'foreign-version') {
-    const text = `version ${header.version} is unknown: every start fails to read the log, and copies all`;
+    const text = `version ${header.version} is unknown: each start fails to read it, copies all`;
     notes.push({ level: 'error', text });
   }
   if (verdict === 'old-version') {
@@ -196,7 +196,8 @@ function noteHeader(header: LogHeader, verdict: HeaderVerdict, head: Uint8Array)
     const text = 'the number of regions is left open, as LVM prepares logs: every bit is believed';
     notes.push({ level: 'info', text });
   } else if (header.regionCount >= 2n ** 32n) {
-    const text = `only the low 32 bits of the number of regions are used: ${trustedRegions(header)}`;
+    const used = trustedRegions(header);
+    const text = `only the low 32 bits of the number of regions are used: ${used}`;
     notes.push({ level: 'warning', text });
   }
   if (trustedRegions(header) === 0) {

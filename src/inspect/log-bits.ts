@@ -1,6 +1,6 @@
 /**
- * Reads the clean bits of a log on a device, offline: piece by piece, never more than asked for, whatever
- * the header claims.
+ * Reads the clean bits of a log on a device, offline: piece by piece, never more than asked for,
+ * whatever the header claims.
  */
 
 import { Bitset } from '../base/bitset.ts';
@@ -18,8 +18,8 @@ export function bitCapacity(device: BlockDevice): number {
 }
 
 /**
- * Hands over the first `bitCount` bits in pieces, as bitsets with the number of their first bit; all
- * pieces but the last have a multiple of 64 bits. Stops at the first error.
+ * Hands over the first `bitCount` bits in pieces, as bitsets with the number of their first bit;
+ * all pieces but the last have a multiple of 64 bits. Stops at the first error.
  */
 export async function readBits(
   device: BlockDevice,

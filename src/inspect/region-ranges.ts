@@ -1,6 +1,6 @@
 /**
- * Regions told as ranges: neighbours with the same label become one. The list is bounded, the counts are
- * not: what is no longer listed is still counted.
+ * Regions told as ranges: neighbours with the same label become one. The list is bounded, the
+ * counts are not: what is no longer listed is still counted.
  */
 
 import { assert } from '../base/assert.ts';

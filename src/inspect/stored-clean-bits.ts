@@ -1,6 +1,6 @@
 /**
- * What a log on a device will say of each region when a mirror starts with it: the clean bits after the
- * rules of a resume (specification 8.4), computed offline and without a sync word.
+ * What a log on a device will say of each region when a mirror starts with it: the clean bits after
+ * the rules of a resume (specification 8.4), computed offline and without a sync word.
  */
 
 import { Bitset } from '../base/bitset.ts';

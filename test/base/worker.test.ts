@@ -2,7 +2,9 @@ import t from 'tap';
 import type { Clock } from '../../src/base/clock.ts';
 import { Worker } from '../../src/base/worker.ts';
 
-/** Time in the hands of the test: deferred work runs in order, timers when their instant is reached. */
+/**
+ * Time in the hands of the test: deferred work runs in order, timers when their instant is reached.
+ */
 class HandClock implements Clock {
   #now = 0;
   readonly #tasks: (() => void)[] = [];

@@ -1,4 +1,6 @@
-/** What only the disk log does: the order of its transfers, its failures, and what it never writes. */
+/**
+ * What only the disk log does: the order of its transfers, its failures, and what it never writes.
+ */
 
 import fc from 'fast-check';
 import t from 'tap';

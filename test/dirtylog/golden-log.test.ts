@@ -1,6 +1,6 @@
 /**
- * The histories of the kernel's disk-log cases, gone through with our disk log: what it leaves on the
- * device equals the kernel's bytes, and its words of a status line the kernel's words.
+ * The histories of the kernel's disk-log cases, gone through with our disk log: what it leaves on
+ * the device equals the kernel's bytes, and its words of a status line the kernel's words.
  */
 
 import { deepEqual } from 'node:assert/strict';

@@ -1,8 +1,8 @@
 /**
  * The kernel's transcripts in test/golden, as steps; the form is described in its README.
  *
- * A step is one thing done or noted, with what came of it: lines of output, an exit status, what the
- * kernel logged. Nothing of a file is lost: `formatGoldenCase` gives back its text.
+ * A step is one thing done or noted, with what came of it: lines of output, an exit status, what
+ * the kernel logged. Nothing of a file is lost: `formatGoldenCase` gives back its text.
  */
 
 import { readdirSync, readFileSync } from 'node:fs';
@@ -14,7 +14,9 @@ const DIRECTORY = join(import.meta.dirname, '../golden');
 export type GoldenAction =
   /** The machine was booted; these are its disks. */
   | { readonly kind: 'disks'; readonly disks: GoldenDisks }
-  /** A command; `words` as a shell would split it, `line` as it stands, several lines joined by \n. */
+  /**
+   * A command; `words` as a shell would split it, `line` as it stands, several lines joined by \n.
+   */
   | {
       readonly kind: 'command';
       readonly line: string;
@@ -218,7 +220,9 @@ function parseComment(text: string): GoldenAction {
   };
 }
 
-/** Words are split at spaces, but not inside single quotes, which the recorder puts around a word. */
+/**
+ * Words are split at spaces, but not inside single quotes, which the recorder puts around a word.
+ */
 function splitWords(line: string, where: string): string[] {
   const words: string[] = [];
   for (let rest = line; rest !== ''; ) {

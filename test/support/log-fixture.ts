@@ -1,6 +1,6 @@
 /**
- * What a dirty log needs around it in a test: a target context that notes what is asked of it, and a log
- * device with a volatile cache, made to fail, to answer late, or to lose power.
+ * What a dirty log needs around it in a test: a target context that notes what is asked of it, and
+ * a log device with a volatile cache, made to fail, to answer late, or to lose power.
  */
 
 import { assert } from '../../src/base/assert.ts';
