@@ -1,0 +1,108 @@
+/**
+ * Our server as a process of its own: the built command, started on a unix socket, ready when its pid
+ * file is there, and stopped with the test at the latest.
+ */
+
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Test } from 'tap';
+import { PlainNbdClient } from './plain-nbd-client.ts';
+import { waitUntil } from './wait-until.ts';
+
+export const COMMAND = join(import.meta.dirname, '../../bin/nbd-mirror');
+
+export interface ServerOptions {
+  /** Where the socket and the pid file go. */
+  readonly directory: string;
+  /** Arguments of `nbd-mirror serve` beside `--socket` and `--pid-file`. */
+  readonly args: readonly string[];
+}
+
+export interface Ended {
+  /** null if a signal ended it. */
+  readonly status: number | null;
+  readonly signal: NodeJS.Signals | null;
+}
+
+export class ServerProcess {
+  readonly socket: string;
+  readonly uri: string;
+  readonly pid: number;
+  readonly ended: Promise<Ended>;
+  readonly #child: ChildProcess;
+  #output = '';
+
+  private constructor(child: ChildProcess, socket: string) {
+    this.#child = child;
+    this.socket = socket;
+    this.uri = `nbd+unix:///?socket=${socket}`;
+    this.pid = child.pid!;
+    for (const stream of [child.stdout!, child.stderr!]) {
+      stream.setEncoding('utf8').on('data', (text: string) => {
+        this.#output += text;
+      });
+    }
+    this.ended = new Promise((resolve) => {
+      child.once('exit', (status, signal) => resolve({ status, signal }));
+    });
+  }
+
+  static async start(t: Test, { directory, args }: ServerOptions): Promise<ServerProcess> {
+    assertBuilt();
+    const socket = join(directory, 'nbd.sock');
+    const pidFile = join(directory, 'pid');
+    rmSync(pidFile, { force: true });
+    const command = [COMMAND, 'serve', '--socket', socket, '--pid-file', pidFile, ...args];
+    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const server = new ServerProcess(child, socket);
+    t.teardown(() => server.kill());
+    await waitUntil('the server', () => existsSync(pidFile) || server.hasEnded);
+    if (server.hasEnded) throw new Error(`The server ended at once:\n${server.output}`);
+    return server;
+  }
+
+  /** What it has said so far, on both streams. */
+  get output(): string {
+    return this.#output;
+  }
+
+  get hasEnded(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  connect(): Promise<PlainNbdClient> {
+    return PlainNbdClient.connect({ path: this.socket });
+  }
+
+  /** Asks it to stop in good order. */
+  stop(): Promise<Ended> {
+    this.#child.kill('SIGTERM');
+    return this.ended;
+  }
+
+  /** Kills it with -9; of no effect if it has ended. */
+  async kill(): Promise<void> {
+    if (this.hasEnded) return;
+    this.#child.kill('SIGKILL');
+    await this.ended;
+  }
+}
+
+/** The tests run what was built; what was built must be what stands in `src`. */
+function assertBuilt(): void {
+  const root = join(import.meta.dirname, '../..');
+  const built = join(root, 'dist/cli/main.js');
+  if (!existsSync(built)) throw new Error('The command is not built: run npm run build');
+  const builtAt = statSync(built).mtimeMs;
+  const newer = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).find(
+    (path) => path.endsWith('.ts') && statSync(join(root, 'src', path)).mtimeMs > builtAt,
+  );
+  if (newer !== undefined) throw new Error(`src/${newer} is newer than dist: run npm run build`);
+}
+
+/** The whole contents of the files, which must be the same. */
+export function sameBytes(paths: readonly string[]): boolean {
+  const [first, ...others] = paths.map((path) => readFileSync(path));
+  return others.every((other) => other.equals(first!));
+}
