@@ -94,7 +94,9 @@ export class FrameReader {
     if (this.#start + needed > this.#buffer.bytes.length) this.#move(needed);
     let limit = this.#buffer.bytes.length;
     if (isLarge) limit = Math.min(limit, this.#start + needed + REQUEST_SIZE);
-    else if (afterLarge && this.#start > 0) limit = Math.min(limit, this.#start + TAIL_BYTES);
+    else if (afterLarge && needed === REQUEST_SIZE && this.#start > 0)
+      limit = Math.min(limit, this.#start + TAIL_BYTES);
+    assert(limit > this.#end, 'There is no room to receive anything');
     return this.#buffer.bytes.subarray(this.#end, limit);
   }
 
