@@ -11,7 +11,7 @@
 import type { Awaitable } from '../base/awaitable.ts';
 import type { IoResult } from '../base/errno.ts';
 import type { Region, SectorCount } from '../base/units.ts';
-import type { TargetDevice } from '../dm/target.ts';
+import type { DeviceNaming, StatusKind, TargetDevice } from '../dm/target.ts';
 import type { TargetContext } from '../dm/target-context.ts';
 
 export interface DirtyLogCreation {
@@ -67,7 +67,7 @@ export interface DirtyLog {
   /**
    * The log's words of a status line, without surrounding spaces, e.g. "1 core" or "core 1 1024".
    */
-  status(kind: 'info' | 'table'): Awaitable<string>;
+  status(kind: StatusKind, nameOf: DeviceNaming): Awaitable<string>;
   /**
    * True: another node may be copying the region, do not write now. Absent where logs are not
    * shared.

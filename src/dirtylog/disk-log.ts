@@ -19,7 +19,7 @@ import { EINVAL, ESHUTDOWN, errnoName, type IoResult, OK } from '../base/errno.t
 import { LOG_WHOLE_WRITE_BYTES_MAX } from '../base/limits.ts';
 import { type Region, type SectorCount, sectorsToBytes } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
-import type { TargetDevice } from '../dm/target.ts';
+import type { DeviceNaming, StatusKind, TargetDevice } from '../dm/target.ts';
 import type { TargetContext } from '../dm/target-context.ts';
 import type { DirtyLog, DirtyLogCreation, DirtyLogType } from './dirty-log.ts';
 import { type LogArgs, logError, parseLogArgs, wrongCount } from './log-args.ts';
@@ -240,8 +240,8 @@ class DiskLog implements DirtyLog {
     return this.#context.syncCount;
   }
 
-  status(kind: 'info' | 'table'): string {
-    const { name } = this.#disk.device;
+  status(kind: StatusKind, nameOf: DeviceNaming): string {
+    const name = nameOf(this.#disk.device);
     if (kind === 'info') return `3 disk ${name} ${this.#disk.health}`;
     const { regionSizeSectors, syncWord } = this.#args;
     return syncWord === null

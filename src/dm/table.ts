@@ -9,8 +9,9 @@ import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
 import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
+import { asInTable } from './device-naming.ts';
 import { formatTableLine, type TableLine } from './table-line.ts';
-import type { Target, TargetDevice, TargetType } from './target.ts';
+import type { DeviceNaming, StatusKind, Target, TargetDevice, TargetType } from './target.ts';
 import type { TargetContext } from './target-context.ts';
 import type { TargetTypes } from './target-types.ts';
 
@@ -113,11 +114,11 @@ export class Table {
   }
 
   /** One line a target: what `dmsetup status` and `dmsetup table` print. */
-  async status(kind: 'info' | 'table'): Promise<string[]> {
+  async status(kind: StatusKind, nameOf: DeviceNaming = asInTable): Promise<string[]> {
     const lines: string[] = [];
     for (const { start, length, type, target } of this.targets) {
       const words = formatTableLine({ start, length, type: type.name, args: [] });
-      lines.push(`${words} ${await target.status(kind)}`);
+      lines.push(`${words} ${await target.status(kind, nameOf)}`);
     }
     return lines;
   }

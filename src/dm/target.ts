@@ -6,6 +6,7 @@
  * while a suspend waits for what is in flight.
  */
 
+import type { Awaitable } from '../base/awaitable.ts';
 import type { SectorCount } from '../base/units.ts';
 import type { Bio } from '../block/bio.ts';
 import type { BlockDevice } from '../block/block-device.ts';
@@ -30,6 +31,11 @@ export interface TargetType {
    */
   create(context: TargetContext, args: readonly string[]): Promise<Target>;
 }
+
+export type StatusKind = 'info' | 'table';
+
+/** How status lines write a device: as it was named in the table, or as `major:minor`. */
+export type DeviceNaming = (device: BlockDevice) => string;
 
 /** One device below a target, as listed by `deps` and checked by the table (specification 1.4, 15). */
 export interface TargetDevice {
@@ -58,7 +64,7 @@ export interface Target {
   postsuspend(): Promise<void>;
   resume(): Promise<void>;
   /** The part of the status line behind the target's name; "" when there is none. */
-  status(kind: 'info' | 'table'): string | Promise<string>;
+  status(kind: StatusKind, nameOf: DeviceNaming): Awaitable<string>;
   /** Answers a message. @throws UserError when it is not understood. */
   message(words: readonly string[]): Promise<string>;
   destroy(): Promise<void>;

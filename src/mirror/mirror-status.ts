@@ -1,21 +1,27 @@
 /** The lines that `dmsetup status` and `dmsetup table` show of a mirror (specification 7.1, 7.2). */
 
-import { quoteWord } from '../dm/table-line.ts';
+import type { DeviceNaming, StatusKind } from '../dm/target.ts';
 import { formatFeatures } from './mirror-args.ts';
 import type { MirrorSet } from './mirror-set.ts';
 
-export async function mirrorStatus(set: MirrorSet, kind: 'info' | 'table'): Promise<string> {
-  return kind === 'info' ? infoStatus(set) : tableStatus(set);
+export function mirrorStatus(
+  set: MirrorSet,
+  kind: StatusKind,
+  nameOf: DeviceNaming,
+): Promise<string> {
+  return kind === 'info' ? infoStatus(set, nameOf) : tableStatus(set, nameOf);
 }
 
-async function infoStatus({ legs, log, geometry }: MirrorSet): Promise<string> {
-  const names = legs.map((leg) => quoteWord(leg.device.name)).join(' ');
+async function infoStatus(set: MirrorSet, nameOf: DeviceNaming): Promise<string> {
+  const { legs, log, geometry } = set;
+  const names = legs.map((leg) => nameOf(leg.device)).join(' ');
   const health = legs.map((leg) => leg.health).join('');
   const synced = `${await log.getSyncCount()}/${geometry.regionCount}`;
-  return `${legs.length} ${names} ${synced} 1 ${health} ${await log.status('info')}`;
+  return `${legs.length} ${names} ${synced} 1 ${health} ${await log.status('info', nameOf)}`;
 }
 
-async function tableStatus({ legs, log, features }: MirrorSet): Promise<string> {
-  const places = legs.map((leg) => `${quoteWord(leg.device.name)} ${leg.offset}`).join(' ');
-  return `${await log.status('table')} ${legs.length} ${places}${formatFeatures(features)}`;
+async function tableStatus(set: MirrorSet, nameOf: DeviceNaming): Promise<string> {
+  const { legs, log, features } = set;
+  const places = legs.map((leg) => `${nameOf(leg.device)} ${leg.offset}`).join(' ');
+  return `${await log.status('table', nameOf)} ${legs.length} ${places}${formatFeatures(features)}`;
 }

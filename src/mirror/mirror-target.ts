@@ -16,7 +16,7 @@ import { runBio } from '../block/run-bio.ts';
 import type { DirtyLog, DirtyLogType } from '../dirtylog/dirty-log.ts';
 import { findLogType } from '../dirtylog/log-types.ts';
 import { noMessages } from '../dm/stateless-target.ts';
-import type { Target, TargetDevice, TargetType } from '../dm/target.ts';
+import type { DeviceNaming, StatusKind, Target, TargetDevice, TargetType } from '../dm/target.ts';
 import type { TargetContext } from '../dm/target-context.ts';
 import { CopyThrottle } from './copy-throttle.ts';
 import { type KcopydFactory, PiecewiseKcopyd } from './kcopyd.ts';
@@ -236,8 +236,8 @@ export class MirrorTarget implements Target {
     set.hash.startRecovery();
   }
 
-  status(kind: 'info' | 'table'): Promise<string> {
-    return mirrorStatus(this.#set, kind);
+  status(kind: StatusKind, nameOf: DeviceNaming): Promise<string> {
+    return mirrorStatus(this.#set, kind, nameOf);
   }
 
   async message(): Promise<string> {

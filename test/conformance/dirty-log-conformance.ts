@@ -8,6 +8,7 @@ import type { Test } from 'tap';
 import { type Region, toRegion } from '../../src/base/units.ts';
 import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
 import type { SyncWord } from '../../src/dirtylog/log-args.ts';
+import { asInTable } from '../../src/dm/device-naming.ts';
 
 /** Storage for one log, and the ways to end and begin its life. */
 export interface LogBed {
@@ -111,10 +112,10 @@ async function testLife(t: Test, conformance: LogConformance): Promise<void> {
   t.test('status words count themselves; a table has the arguments', async (t) => {
     for (const word of [null, 'sync', 'nosync'] as const) {
       const log = await open(4, word);
-      const [count, ...info] = (await log.status('info')).split(' ');
+      const [count, ...info] = (await log.status('info', asInTable)).split(' ');
       t.equal(Number(count), info.length);
       t.equal(info[0], log.type.name);
-      const [type, argumentCount, ...args] = (await log.status('table')).split(' ');
+      const [type, argumentCount, ...args] = (await log.status('table', asInTable)).split(' ');
       t.equal(type, log.type.name);
       t.equal(Number(argumentCount), args.length);
       t.equal(args.at(-1), word ?? String(log.regionSizeSectors));
@@ -307,7 +308,7 @@ class ModelRun {
     expectEqual(await log.resume(), 0, 'resume');
     model.cursor = 0;
     if (!this.#conformance.remembers) return model;
-    const word = syncWordOf(await log.status('table'));
+    const word = syncWordOf(await log.status('table', asInTable));
     const clean = model.clean.map((bit) => (word === null ? bit : word === 'nosync'));
     const resumed = new LogModel(clean);
     for (const [region, bit] of model.recovering.entries()) resumed.recovering[region] = bit;

@@ -9,6 +9,7 @@ import { toRegion } from '../../src/base/units.ts';
 import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
 import { createDiskLogType, type DiskLogOptions } from '../../src/dirtylog/disk-log.ts';
 import { encodeLogHeader, LOG_MAGIC, LOG_REGIONS_UNKNOWN } from '../../src/dirtylog/log-header.ts';
+import { asInTable } from '../../src/dm/device-naming.ts';
 import { FakeLegs, FakeTarget, LogDisk } from '../support/log-fixture.ts';
 
 interface BedOptions {
@@ -157,21 +158,21 @@ t.test('DiskLog: failures of the device: letter, event once, marks not forgotten
     disk.failing.add('write');
     t.equal(await log.flush(), EIO);
     t.equal(await log.flush(), EIO, 'still to be written');
-    t.equal(await log.status('info'), '3 disk 254:64 D');
+    t.equal(await log.status('info', asInTable), '3 disk 254:64 D');
     t.equal(target.events, 1);
     disk.failing.clear();
     disk.failing.add('flush');
     t.equal(await log.flush(), EIO, 'written, but not durable');
-    t.equal(await log.status('info'), '3 disk 254:64 F');
+    t.equal(await log.status('info', asInTable), '3 disk 254:64 F');
     t.equal(target.events, 1, 'the second failure raises no event');
     disk.failing.clear();
     t.equal(await log.flush(), OK);
     t.equal(disk.durable[1024], 0xfd);
-    t.equal(await log.status('info'), '3 disk 254:64 F', 'letters do not heal');
+    t.equal(await log.status('info', asInTable), '3 disk 254:64 F', 'letters do not heal');
     log.markRegion(toRegion(1));
     disk.failing.add('write');
     t.equal(await log.flush(), EIO);
-    t.equal(await log.status('info'), '3 disk 254:64 F', 'F hides D');
+    t.equal(await log.status('info', asInTable), '3 disk 254:64 F', 'F hides D');
     disk.failing.clear();
     await log.flush();
     disk.history.length = 0;
@@ -232,7 +233,7 @@ t.test(
     disk.failing.add('read');
     const first = await openLog({ disk });
     t.equal(await first.log.resume(), OK, 'it could be written');
-    t.equal(await first.log.status('info'), '3 disk 254:64 D');
+    t.equal(await first.log.status('info', asInTable), '3 disk 254:64 D');
     first.log.clearRegion(toRegion(0));
     await first.log.postsuspend();
     disk.failing.clear();

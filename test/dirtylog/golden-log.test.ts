@@ -11,6 +11,7 @@ import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
 import { createDiskLogType, diskLogType } from '../../src/dirtylog/disk-log.ts';
 import type { SyncWord } from '../../src/dirtylog/log-args.ts';
 import { decodeLogHeader, trustedRegions } from '../../src/dirtylog/log-header.ts';
+import { asInTable } from '../../src/dm/device-naming.ts';
 import { goldenBytes, goldenCaseNames, loadGoldenCase } from '../support/golden.ts';
 import { FakeLegs, FakeTarget, LogDisk } from '../support/log-fixture.ts';
 
@@ -105,7 +106,7 @@ class Story {
   }
 
   async status(info: string, syncCount: number): Promise<void> {
-    this.#t.equal(await this.log.status('info'), info);
+    this.#t.equal(await this.log.status('info', asInTable), info);
     this.#t.equal(await this.log.getSyncCount(), syncCount);
   }
 }
@@ -123,7 +124,7 @@ t.test('disk-fresh: all is out of sync, then copied', async (t) => {
   t.equal(await story.create(), OK);
   t.equal(await story.recover(0), 0, 'the first region is being copied');
   await story.status(GOOD, 0);
-  t.equal(await story.log.status('table'), 'disk 2 254:64 1024');
+  t.equal(await story.log.status('table', asInTable), 'disk 2 254:64 1024');
   story.kept('fresh');
   await story.finish(0);
   t.equal(await story.recover(), null, 'and then there is no more work');

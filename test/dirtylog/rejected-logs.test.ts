@@ -4,6 +4,7 @@ import t from 'tap';
 import { UserError } from '../../src/base/failure.ts';
 import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
 import { findLogType, LOG_TYPES } from '../../src/dirtylog/log-types.ts';
+import { asInTable } from '../../src/dm/device-naming.ts';
 import { type GoldenStep, loadGoldenCase } from '../support/golden.ts';
 import { FakeTarget, LogDisk } from '../support/log-fixture.ts';
 
@@ -53,7 +54,8 @@ t.test('Logs are refused as the kernel refuses them', async (t) => {
         // The log is good; what the table was refused for otherwise is not the log's affair.
         const log = await create(attempt);
         const shown = steps[index + 1]?.output[0];
-        if (step.status === 0) t.match(shown, `mirror ${await log.status('table')} `, where);
+        if (step.status === 0)
+          t.match(shown, `mirror ${await log.status('table', asInTable)} `, where);
         continue;
       }
       const error = await create(attempt).then(

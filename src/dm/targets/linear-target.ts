@@ -47,7 +47,7 @@ export const linearTargetType: TargetType = {
         const sector = op === 'flush' ? bio.sector : sectorAfter(bio.sector, offset);
         device.submit(new Bio({ op, sector, count, data, fua, onEnd: endParent, context: bio }));
       },
-      status: (kind) => (kind === 'table' ? `${device.name} ${offset}` : ''),
+      status: (kind, nameOf) => (kind === 'table' ? `${nameOf(device)} ${offset}` : ''),
       destroy: () => context.putDevice(device),
     };
   },

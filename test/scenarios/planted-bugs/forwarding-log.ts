@@ -5,6 +5,7 @@ import type { IoResult } from '../../../src/base/errno.ts';
 import type { Region, SectorCount } from '../../../src/base/units.ts';
 import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../../../src/dirtylog/dirty-log.ts';
 import { LOG_TYPES } from '../../../src/dirtylog/log-types.ts';
+import type { DeviceNaming, StatusKind } from '../../../src/dm/target.ts';
 import { createMirrorTargetType } from '../../../src/mirror/mirror-target.ts';
 import { mirrorStackWith } from '../../../src/sim/mirror-stack.ts';
 import type { StackFactory } from '../../../src/sim/sim-stack.ts';
@@ -84,8 +85,8 @@ export class ForwardingLog implements DirtyLog {
     return this.inner.getSyncCount();
   }
 
-  status(kind: 'info' | 'table'): Awaitable<string> {
-    return this.inner.status(kind);
+  status(kind: StatusKind, nameOf: DeviceNaming): Awaitable<string> {
+    return this.inner.status(kind, nameOf);
   }
 }
 
