@@ -1,7 +1,15 @@
-/** How a target is cut into regions (specification 1.3). Sectors here are relative to the target. */
+/**
+ * How a target is cut into regions (specification 1.3). Sectors here are relative to the target.
+ */
 
 import { assert } from './assert.ts';
-import { isPowerOfTwo, type Region, type Sector, type SectorCount, toSectorCount } from './units.ts';
+import {
+  isPowerOfTwo,
+  type Region,
+  type Sector,
+  type SectorCount,
+  toSectorCount,
+} from './units.ts';
 
 export class RegionGeometry {
   readonly targetSectors: SectorCount;
@@ -29,7 +37,10 @@ export class RegionGeometry {
 
   /** The length of a region; only the last one may be short. */
   lengthOf(region: Region): SectorCount {
-    assert(region < this.regionCount, `Region ${region} is beyond the last, ${this.regionCount - 1}`);
+    assert(
+      region < this.regionCount,
+      `Region ${region} is beyond the last, ${this.regionCount - 1}`,
+    );
     return toSectorCount(
       Math.min(this.regionSizeSectors, this.targetSectors - region * this.regionSizeSectors),
     );

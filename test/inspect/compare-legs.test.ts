@@ -12,6 +12,7 @@ import {
   type LegComparison,
 } from '../../src/inspect/compare-legs.ts';
 import { comparisonToJson, formatComparison } from '../../src/inspect/format-comparison.ts';
+import { readStoredCleanBits } from '../../src/inspect/stored-clean-bits.ts';
 import { LogDisk } from '../support/log-fixture.ts';
 
 /** A leg that counts what is read, has bad sectors, and may know its holes. */
@@ -154,6 +155,18 @@ t.test('compareLegs() covers what the next start will copy, and nothing else', a
   t.match(mismatch.notes, [/the log has 16 regions, the legs have 8: is this the region size/]);
 });
 
+t.test('readStoredCleanBits() puts the pieces of a large log together', async (t) => {
+  const regionCount = 20_000_001;
+  const dirty = [0, 8_380_415, 8_380_416, 12_345_678, regionCount - 1];
+  const { clean, loggedRegions } = await readStoredCleanBits(
+    makeLog(regionCount, dirty),
+    regionCount,
+  );
+  t.equal(loggedRegions, regionCount);
+  t.equal(clean.weight(), regionCount - dirty.length);
+  for (const region of dirty) t.equal(clean.test(region), false, `region ${region}`);
+});
+
 t.test('compareLegs() reads around a bad spot and calls it a violation', async (t) => {
   const legs = makeLegs(3, 5000);
   legs[1]!.badSectors.add(19);
@@ -181,6 +194,11 @@ t.test(
     const found = await compare(legs);
     t.match(found.ranges, [{ first: 12_500, last: 12_500 }]);
     t.ok(legs[1]!.sectorsRead <= 2048 * 2, `${legs[1]!.sectorsRead} sectors read`);
+
+    const three = [1, 2, 3].map(() => new SparseLeg({ sizeSectors: 50_000 }));
+    three[1]!.bytes[0] = 1;
+    const begun = await compare(three, { regionSizeSectors: 8192 });
+    t.match(begun.ranges, [{ first: 0, last: 0, label: { differingLegs: [1] } }], 'before a hole');
 
     const dense = makeLegs(2, 65_536);
     dense[1]!.bytes[0] = 1;
