@@ -142,19 +142,25 @@ class CrashSweep {
    */
   async #cutLife(state: State): Promise<void> {
     const wanted = this.#options.path?.[state.path.length];
-    let cutAt = wanted?.cut ?? 1;
-    for (; !this.#done; cutAt++) {
-      if (cutAt === STOP) return this.#stop(state);
-      const life = await this.#live(state, cutAt === IDLE ? undefined : cutAt);
-      const uncut = life.end !== 'cut';
-      if (uncut) await this.#ended(state, life);
-      else await this.#wasCut(state, life, cutAt);
-      if (uncut || wanted !== undefined) return;
+    if (wanted !== undefined) {
+      if (wanted.cut === STOP) await this.#stop(state);
+      else await this.#cutAt(state, wanted.cut);
+      return;
+    }
+    for (let event = 1; !this.#done && (await this.#cutAt(state, event)); event++) {
       this.#cuts[state.life] = (this.#cuts[state.life] ?? 0) + 1;
     }
   }
 
-  async #live(state: State, cutAt: number | undefined): Promise<Life> {
+  /** False when the life ended before the event came. */
+  async #cutAt(state: State, cut: CrashStep['cut']): Promise<boolean> {
+    const life = await this.#live(state, cut === IDLE ? undefined : cut);
+    if (life.end === 'cut') await this.#wasCut(state, life, cut);
+    else await this.#ended(state, life);
+    return life.end === 'cut';
+  }
+
+  async #live(state: State, cutAt: CrashStep['cut'] | undefined): Promise<Life> {
     const options = this.#lifeOptions(state, cutAt);
     const life =
       state.life === 0
@@ -199,7 +205,7 @@ class CrashSweep {
     });
   }
 
-  async #wasCut(state: State, life: Life, cut: number): Promise<void> {
+  async #wasCut(state: State, life: Life, cut: CrashStep['cut']): Promise<void> {
     const { machine, oracle } = life;
     const states = machine.states();
     const allowed = oracle.afterPowerCut();
@@ -253,7 +259,7 @@ class CrashSweep {
     return new Prng(`${this.#options.seed}/nested/${key}`).chance(1, share);
   }
 
-  #lifeOptions(state: State, cutAt: number | undefined): LifeOptions {
+  #lifeOptions(state: State, cutAt: CrashStep['cut'] | undefined): LifeOptions {
     this.#lives += 1;
     const { seed, stackFactory, trace } = this.#options;
     const setup: MachineSetup = { ...this.#scenario.setup, table: state.table };

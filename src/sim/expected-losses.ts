@@ -1,6 +1,6 @@
 /**
- * The losses that the emulated kernel itself makes, by name. Each covers only what it explains: a finding of
- * the right checker, in a place where the cause was seen, without foreign bytes.
+ * The losses that the emulated kernel itself makes, by name. Each covers only what it explains: a
+ * finding of the right checker, in a place where the cause was seen, without foreign bytes.
  */
 
 import type { ExpectedLoss, Finding } from './findings.ts';

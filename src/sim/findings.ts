@@ -48,8 +48,8 @@ export interface ExpectedLoss {
 /** What the machines of the run so far went through. */
 export interface LossSituation {
   /**
-   * A request of this kind has failed on this leg, in the region of `sector`; a failed flush counts for
-   * every sector.
+   * A request of this kind has failed on this leg, in the region of `sector`; a failed flush counts
+   * for every sector.
    */
   struck(leg: number, op: BioOp, sector: number | undefined): boolean;
   /** Requests to the log have failed. */

@@ -3,6 +3,7 @@
  * cut.
  */
 
+import type { CrashPoint } from '../fault/failpoint.ts';
 import { AcknowledgedDurable } from './checkers/acknowledged-durable.ts';
 import { checkCleanAfterStop } from './checkers/clean-after-stop.ts';
 import { checkFlushedDataSurvives } from './checkers/flushed-data-survives.ts';
@@ -17,6 +18,7 @@ import { type LifeEnd, live } from './life.ts';
 import type { MachineImages, MachineSetup } from './machine-setup.ts';
 import { type AllowedContents, Oracle } from './oracle.ts';
 import { Play } from './play.ts';
+import { RegionTracker } from './region-tracker.ts';
 import type { SectorContents } from './sector-payload.ts';
 import { type AcknowledgementListener, type ReadOutcome, SimClient } from './sim-client.ts';
 import { type MachineListener, SimMachine } from './sim-machine.ts';
@@ -29,7 +31,7 @@ export interface LifeOptions {
   readonly allowed: readonly AllowedContents[];
   readonly seed: string;
   readonly stackFactory: StackFactory;
-  readonly cutAt?: number;
+  readonly cutAt?: number | CrashPoint;
   readonly trace?: (line: string) => void;
 }
 
@@ -45,8 +47,12 @@ export async function playLife(
   options: LifeOptions,
   script: (play: Play) => Promise<void>,
 ): Promise<Life> {
-  const regions = new StaleLegNotRead(options.images.log, options.setup.table);
-  const cast = castFor(options, [regions], new AcknowledgedDurable(regions));
+  const regions = new RegionTracker(options.images.log, options.setup.table);
+  const cast = castFor(
+    options,
+    [regions, new StaleLegNotRead(regions)],
+    new AcknowledgedDurable(regions),
+  );
   return perform(cast, async () => {
     await cast.machine.start();
     await script(cast.play);
@@ -68,9 +74,9 @@ export function recoverLife(options: LifeOptions): Promise<Life> {
  * recovery, and after an orderly stop.
  */
 export async function checkLife(options: LifeOptions): Promise<Life> {
-  const regions = new StaleLegNotRead(options.images.log, options.setup.table);
+  const regions = new RegionTracker(options.images.log, options.setup.table);
   const resync = new ResyncExact();
-  const cast = castFor(options, [regions, resync]);
+  const cast = castFor(options, [regions, new StaleLegNotRead(regions), resync]);
   const { machine, play } = cast;
   const add = (findings: readonly Finding[]): void => {
     for (const finding of findings) machine.find(finding);

@@ -40,7 +40,7 @@ export class Oracle {
   #instant = 0;
   #nextId = 1;
   readonly #changes = new Map<WriteId, Change>();
-  /** Per sector, in the order of submission; what can never be read again is dropped. */
+  /** Per sector, in the order of submission. */
   readonly #history: Change[][];
 
   /** `initial`: what each sector holds, durably, at the start. */
@@ -70,7 +70,6 @@ export class Oracle {
     change.endedAt = this.#instant++;
     change.succeeded = result === OK;
     change.durable = change.succeeded && change.fua;
-    if (change.durable) this.#prune(change);
   }
 
   flushSubmitted(): number {
@@ -83,7 +82,6 @@ export class Oracle {
     for (const change of this.#changes.values()) {
       if (change.durable || !change.succeeded || change.endedAt > submittedAt) continue;
       change.durable = true;
-      this.#prune(change);
     }
   }
 
@@ -136,15 +134,6 @@ export class Oracle {
       ids: standing.filter((change) => !change.discard).map((change) => change.id),
       anything: standing.some((change) => change.discard),
     };
-  }
-
-  /** What a durable write supersedes is gone for good. */
-  #prune(durable: Change): void {
-    for (let at = durable.sector; at < durable.sector + durable.count; at++) {
-      this.#history[at] = this.#history[at]!.filter(
-        (older) => !(older.endedAt < durable.submittedAt),
-      );
-    }
   }
 }
 

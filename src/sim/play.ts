@@ -57,6 +57,15 @@ export class Play {
     this.#device(leg).delays.arm(match, { delayMs });
   }
 
+  /** The leg hangs: it answers nothing that is sent from now on, until `proceed`. */
+  hang(leg: number): void {
+    void this.#device(leg).pauses.pause();
+  }
+
+  proceed(leg: number): void {
+    this.#device(leg).pauses.continue();
+  }
+
   suspend(options: { noflush: boolean }): Promise<void> {
     this.machine.event(`suspend${options.noflush ? ' noflush' : ''}`);
     return this.machine.stack.suspend(options);

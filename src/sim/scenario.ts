@@ -71,7 +71,7 @@ export function machineWith(
  * What the devices hold before the first life: other legs are stale wherever the log does not
  * vouch.
  */
-export function initialImages(scenario: Scenario): MachineImages {
+export function initialImages(scenario: Pick<Scenario, 'setup' | 'log'>): MachineImages {
   const { setup, log } = scenario;
   const { table, legCount, legSectors } = setup;
   const logImage = emptyImage(LOG_DEVICE_SECTORS);

@@ -17,10 +17,6 @@ export const STALE_BASE: WriteId = 0x7000_0000;
 
 export type SectorContents = WriteId | 'zeroes' | 'foreign';
 
-export function isStale(contents: SectorContents): boolean {
-  return typeof contents === 'number' && contents >= STALE_BASE;
-}
-
 /** `count` sectors as write `id` leaves them. */
 export function sectorPayload(id: WriteId, sector: number, count: number): Uint8Array {
   const bytes = new Uint8Array(count * SECTOR_SIZE);

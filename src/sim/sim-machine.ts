@@ -21,6 +21,8 @@ import { MemoryDevice } from '../block/memory-device.ts';
 import { DelayFilter } from '../fault/delay-filter.ts';
 import { DEVICE_PROFILES } from '../fault/device-profile.ts';
 import { ErrorFilter } from '../fault/error-filter.ts';
+import { type CrashPoint, Failpoint } from '../fault/failpoint.ts';
+import { PauseFilter } from '../fault/pause-filter.ts';
 import { PowerDomain } from '../fault/power-domain.ts';
 import type { Fate } from '../fault/unflushed-write.ts';
 import { VolatileCache } from '../fault/volatile-cache.ts';
@@ -45,6 +47,7 @@ export interface SimDevice {
   readonly cache: VolatileCache;
   readonly errors: ErrorFilter;
   readonly delays: DelayFilter;
+  readonly pauses: PauseFilter;
   readonly top: BlockDevice;
 }
 
@@ -61,8 +64,8 @@ export interface MachineOptions {
   /** Decides how long each request takes, and with it who overtakes whom. */
   readonly seed: string;
   readonly stackFactory: StackFactory;
-  /** The event at which the power goes; never when absent. */
-  readonly cutAt?: number;
+  /** The event, or the named point, at which the power goes; never when absent. */
+  readonly cutAt?: number | CrashPoint;
   readonly listeners?: readonly MachineListener[];
   /** Gets one line for each event. */
   readonly trace?: (line: string) => void;
@@ -82,12 +85,16 @@ export class SimMachine {
   #events = 0;
   #table: MirrorTable;
   #stack: SimStack | null = null;
+  readonly #failpoint: Failpoint | null = null;
 
   constructor(options: MachineOptions) {
     this.#options = options;
     this.setup = options.setup;
     this.booted = options.images;
     this.#table = options.setup.table;
+    if (typeof options.cutAt === 'object') {
+      this.#failpoint = new Failpoint(options.cutAt, () => this.#cut());
+    }
     const { legs, log } = options.images;
     this.devices = [
       ...legs.map((image, leg) => this.#makeDevice(legDevice(leg), leg, image)),
@@ -98,11 +105,6 @@ export class SimMachine {
   /** How many events have happened. */
   get events(): number {
     return this.#events;
-  }
-
-  /** The event at which the power goes. */
-  get cutAt(): number | undefined {
-    return this.#options.cutAt;
   }
 
   get stack(): SimStack {
@@ -149,9 +151,7 @@ export class SimMachine {
     if (!this.power.on) return;
     this.#events += 1;
     this.#options.trace?.(`${this.#events} ${this.clock.now().toFixed(2)} ${text}`);
-    if (this.#events !== this.#options.cutAt) return;
-    this.#options.trace?.(`${this.#events} ${this.clock.now().toFixed(2)} power cut`);
-    this.power.cut();
+    if (this.#events === this.#options.cutAt) this.#cut();
   }
 
   find(finding: Finding): void {
@@ -192,6 +192,11 @@ export class SimMachine {
     };
   }
 
+  #cut(): void {
+    this.#options.trace?.(`${this.#events} ${this.clock.now().toFixed(2)} power cut`);
+    this.power.cut();
+  }
+
   readonly #probe: Probe = {
     reached: (point, leg, region) => {
       if (!this.power.on) return;
@@ -200,6 +205,7 @@ export class SimMachine {
       }
       const place = `${leg < 0 ? '' : `.${leg}`}${region < 0 ? '' : `@${region}`}`;
       this.event(`${point}${place} ${POINTS[point]}`);
+      if (this.power.on) this.#failpoint?.reached(point, leg, region);
     },
   };
 
@@ -215,14 +221,15 @@ export class SimMachine {
       discard: setup.discards[leg] ?? 'zeroes',
     });
     const delays = new DelayFilter(cache, this.clock);
-    const errors = new ErrorFilter(delays);
+    const pauses = new PauseFilter(delays);
+    const errors = new ErrorFilter(pauses);
     const tap = new EventTap(errors, this.power, {
       submitted: (bio) => this.#submitted(name, leg, bio),
       ended: (bio, result) => this.#ended(name, leg, bio, result),
     });
     // The program's side of the device contract is checked as well.
     const top = new CheckedDevice(tap, { checksums: true });
-    return { name, leg, medium: memory.bytes, cache, errors, delays, top };
+    return { name, leg, medium: memory.bytes, cache, errors, delays, pauses, top };
   }
 
   #submitted(name: string, leg: number, bio: Bio): void {

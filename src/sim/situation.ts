@@ -1,4 +1,6 @@
-/** What all lives of a sweep so far went through, as the judges of expected losses want to know it. */
+/**
+ * What all lives of a sweep so far went through, as the judges of expected losses want to know it.
+ */
 
 import type { BioOp } from '../block/bio.ts';
 import type { LossSituation } from './findings.ts';

@@ -1,6 +1,7 @@
 /**
- * The sweep notices mistakes: each planted bug is caught, in its scenario, by the checker of the property
- * that it breaks; and every checker has a bug that it catches, so that none is a dead letter.
+ * The sweep notices mistakes: each planted bug is caught, in its scenario, by the checker of the
+ * property that it breaks; and every checker has a bug that it catches, so that none is a dead
+ * letter.
  */
 
 import t from 'tap';

@@ -6,15 +6,15 @@
 
 import { possibleSectors } from '../device-state.ts';
 import { describeAllowed, describeContents, isAllowed, type Oracle } from '../oracle.ts';
-import { identifySector, isStale } from '../sector-payload.ts';
+import type { RegionTracker } from '../region-tracker.ts';
+import { identifySector } from '../sector-payload.ts';
 import type { AcknowledgementListener } from '../sim-client.ts';
 import type { SimMachine } from '../sim-machine.ts';
-import type { StaleLegNotRead } from './stale-leg-not-read.ts';
 
 export class AcknowledgedDurable implements AcknowledgementListener {
-  readonly #regions: StaleLegNotRead;
+  readonly #regions: RegionTracker;
 
-  constructor(regions: StaleLegNotRead) {
+  constructor(regions: RegionTracker) {
     this.#regions = regions;
   }
 
@@ -26,14 +26,14 @@ export class AcknowledgedDurable implements AcknowledgementListener {
       const state = machine.stateOf(machine.legs[leg]!);
       for (let sector = 0; sector < table.sectors; sector++) {
         const region = Math.floor(sector / table.regionSizeSectors);
-        if (leg !== table.legs[0] && this.#regions.isOutOfSync(region)) continue;
+        if (!this.#regions.isSettled(leg, region)) continue;
         for (const value of possibleSectors(state, sector)) {
           const observed = identifySector(value, sector);
-          if (isAllowed(observed, allowed[sector]!) || isStale(observed)) continue;
+          if (isAllowed(observed, allowed[sector]!)) continue;
           const holds = `sector ${sector} of leg ${leg} may hold ${describeContents(observed)}`;
           machine.find({
             checker: 'acknowledged-durable-everywhere',
-            message: `${holds}, although ${describeAllowed(allowed[sector]!)} was acknowledged as durable`,
+            message: `${holds}, acknowledged as durable: ${describeAllowed(allowed[sector]!)}`,
             sector,
             leg,
             observed,

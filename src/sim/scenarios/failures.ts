@@ -37,7 +37,9 @@ async function writeMissedBy(leg: number, play: Play): Promise<void> {
   await play.flush(MAY_FAIL);
 }
 
-/** A write is held; the operator takes the bad leg out, and the write goes to the table without it. */
+/**
+ * A write is held; the operator takes the bad leg out, and the write goes to the table without it.
+ */
 async function heldUntilReload(bad: number, play: Play): Promise<void> {
   play.fail(bad, { ops: ['write'], extent: { sector: 0, count: 8 }, times: 1 }, { result: EIO });
   await play.write(9, 2, { fua: true });
@@ -129,6 +131,22 @@ const LEG_SCENARIOS: readonly Scenario[] = [
       // The region behind the cursor was found again by the resume.
       await play.inSync();
       await play.write(9, 1, { fua: true });
+    },
+  },
+  {
+    name: 'leg-hangs',
+    title: 'mirror: leg failure: leg 1 does not answer for a while (2 legs, disk log)',
+    setup: machineWith(SMALL),
+    log: { dirty: [2] },
+    endsHealthy: true,
+    play: async (play) => {
+      await play.write(1, 2, { fua: true });
+      play.hang(1);
+      const hanging = [play.write(9, 2), play.write(4, 1, { fua: true }), play.flush()];
+      await play.idle();
+      await play.read(8, 8);
+      play.proceed(1);
+      await Promise.all(hanging);
     },
   },
   {

@@ -1,4 +1,6 @@
-/** Stories of mirrors that are not in sync: starts, resynchronisations, and tables of another size. */
+/**
+ * Stories of mirrors that are not in sync: starts, resynchronisations, and tables of another size.
+ */
 
 import { SHORT_REGION_GROWN } from '../expected-losses.ts';
 import { machineWith, ORDINARY_TABLE, type Scenario } from '../scenario.ts';

@@ -82,7 +82,8 @@ export const WRITE_SCENARIOS: readonly Scenario[] = [
       await play.write(4, 1);
       await play.flush();
       await Promise.all([during, play.write(5, 2, { fua: true }), play.flush()]);
-      // While a write is in flight its region is not cleared: nothing but the flush saves the others.
+      // While a write is in flight its region is not cleared: nothing but the flush saves the
+      // others.
       play.slow(0, { ops: ['write'], extent: { sector: 22, count: 1 } }, 6);
       play.slow(0, { ops: ['flush'] }, 1);
       const slow = play.write(22, 1);

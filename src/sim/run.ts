@@ -1,0 +1,74 @@
+/**
+ * A seed becomes a verdict: a machine, a workload and power cuts drawn from it, checked after every
+ * cut.
+ *
+ * The same seed gives the same run, byte for byte of its trace: nothing here knows the time of day,
+ * and whatever is drawn is drawn from the seed.
+ */
+
+import { Prng } from '../base/prng.ts';
+import { checkLogCoversDivergence } from './checkers/log-covers-divergence.ts';
+import { chooseFates, formatFates } from './fates.ts';
+import type { Finding } from './findings.ts';
+import { checkLife, type LifeOptions, playLife } from './lives.ts';
+import type { AllowedContents } from './oracle.ts';
+import { initialImages } from './scenario.ts';
+import { INITIAL_WRITE } from './sector-payload.ts';
+import { imagesAfter } from './sim-machine.ts';
+import { drawSimOptions, type SimOptions } from './sim-options.ts';
+import type { StackFactory } from './sim-stack.ts';
+import { runWorkload } from './workload.ts';
+
+export interface RunOptions {
+  readonly stackFactory: StackFactory;
+  /** Gets the options drawn, and one line for each event. */
+  readonly trace?: (line: string) => void;
+}
+
+export interface Verdict {
+  readonly seed: string;
+  readonly options: SimOptions;
+  readonly events: number;
+  readonly findings: readonly Finding[];
+}
+
+export async function runSeed(seed: string, run: RunOptions): Promise<Verdict> {
+  const options = drawSimOptions(seed);
+  const { setup, dirty } = options;
+  run.trace?.(`seed ${seed} ${JSON.stringify(options)}`);
+  const findings: Finding[] = [];
+  let events = 0;
+  let images = initialImages({ setup, log: dirty === null ? 'blank' : { dirty } });
+  let allowed: readonly AllowedContents[] = Array.from({ length: setup.legSectors }, () => ({
+    ids: [INITIAL_WRITE],
+    anything: false,
+  }));
+  for (let cuts = 0; cuts < options.cuts && findings.length === 0; cuts++) {
+    const prng = new Prng(`${seed}/cut ${cuts}`);
+    const lifeOptions: LifeOptions = {
+      setup,
+      images,
+      allowed,
+      seed: `${seed}/life ${cuts}`,
+      stackFactory: run.stackFactory,
+      ...(run.trace === undefined ? {} : { trace: run.trace }),
+    };
+    const cutAt = prng.between(1, options.cutAtMax);
+    const life = await playLife({ ...lifeOptions, cutAt }, (play) =>
+      runWorkload(play, options.workload),
+    );
+    const states = life.machine.states();
+    allowed = life.oracle.afterPowerCut();
+    findings.push(...life.machine.findings);
+    findings.push(...checkLogCoversDivergence(states, life.machine.table, allowed));
+    const unflushed = states.flatMap((state) => state.unflushed);
+    const fates = prng.pick(chooseFates(unflushed, { whole: 8, torn: 8 }, prng).lists);
+    run.trace?.(`power cut: ${formatFates(fates)}`);
+    images = imagesAfter(states, fates);
+    const checked = await checkLife({ ...lifeOptions, images, allowed });
+    findings.push(...checked.machine.findings);
+    events += life.machine.events + checked.machine.events;
+  }
+  for (const { checker, message } of findings) run.trace?.(`! ${checker}: ${message}`);
+  return { seed, options, events, findings };
+}
