@@ -12,9 +12,7 @@ import type { DirtyLogType } from '../dirtylog/dirty-log.ts';
 import { diskLogType } from '../dirtylog/disk-log.ts';
 import { MappedDevice } from '../dm/mapped-device.ts';
 import { TargetTypes } from '../dm/target-types.ts';
-import { errorTargetType } from '../dm/targets/error-target.ts';
-import { linearTargetType } from '../dm/targets/linear-target.ts';
-import { zeroTargetType } from '../dm/targets/zero-target.ts';
+import { PLAIN_TARGET_TYPES } from '../dm/targets/all-target-types.ts';
 import { UnderlyingDevices } from '../dm/underlying-devices.ts';
 import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
@@ -44,9 +42,7 @@ export function composeMappedDevice(options: MachineOptions): MappedDevice {
         logTypes: readOnly ? logTypes.map(withoutRecovery) : logTypes,
         throttle: new CopyThrottle(clock, options.throttlePercent),
       }),
-      linearTargetType,
-      errorTargetType,
-      zeroTargetType,
+      ...PLAIN_TARGET_TYPES,
     ]),
     devices: new UnderlyingDevices({
       identify: (name) => identifyDevice(name),
@@ -55,7 +51,10 @@ export function composeMappedDevice(options: MachineOptions): MappedDevice {
   });
 }
 
-/** The same log, which never has anything to copy: on a machine that must not write, copies only fail. */
+/**
+ * The same log, which never has anything to copy: on a machine that must not write, copies only
+ * fail.
+ */
 function withoutRecovery(type: DirtyLogType): DirtyLogType {
   return {
     name: type.name,

@@ -25,6 +25,9 @@ import type { UnderlyingDevices } from './underlying-devices.ts';
 
 export interface MappedDeviceOptions {
   readonly name: string;
+  readonly uuid?: string;
+  /** The N of 253:N. */
+  readonly minor?: number;
   readonly readOnly?: boolean;
   readonly clock: Clock;
   readonly log: Logger;
@@ -35,6 +38,8 @@ export interface MappedDeviceOptions {
 
 export class MappedDevice implements BlockDevice {
   readonly name: string;
+  readonly uuid: string;
+  readonly minor: number;
   readonly #readOnly: boolean;
   readonly #options: MappedDeviceOptions;
   #live: Table | null = null;
@@ -46,6 +51,8 @@ export class MappedDevice implements BlockDevice {
   #inFlight = 0;
   #deferred: Bio[] = [];
   #idleWaiters: (() => void)[] = [];
+  /** Uses by clients and by tables of other devices. */
+  #openCount = 0;
   #eventNumber = 0;
   #eventWaiters: { above: number; resolve: (eventNumber: number) => void }[] = [];
   /** Life-cycle operations take turns. */
@@ -56,6 +63,8 @@ export class MappedDevice implements BlockDevice {
   constructor(options: MappedDeviceOptions) {
     this.#options = options;
     this.name = options.name;
+    this.uuid = options.uuid ?? '';
+    this.minor = options.minor ?? 0;
     this.#readOnly = options.readOnly ?? false;
   }
 
@@ -88,6 +97,29 @@ export class MappedDevice implements BlockDevice {
 
   get inactiveTable(): Table | null {
     return this.#inactive;
+  }
+
+  get readOnly(): boolean {
+    return this.#readOnly;
+  }
+
+  get openCount(): number {
+    return this.#openCount;
+  }
+
+  /** Somebody uses the device from now on. */
+  opened(): void {
+    this.#openCount += 1;
+  }
+
+  released(): void {
+    this.#openCount -= 1;
+    assert(this.#openCount >= 0, `Device "${this.name}" is released more often than opened`);
+  }
+
+  /** Requests in its table now, and requests that wait for it to be resumed. */
+  get requests(): { readonly inFlight: number; readonly deferred: number } {
+    return { inFlight: this.#inFlight, deferred: this.#deferred.length };
   }
 
   get eventNumber(): number {

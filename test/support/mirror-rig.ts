@@ -12,9 +12,7 @@ import { LOG_TYPES } from '../../src/dirtylog/log-types.ts';
 import { MappedDevice } from '../../src/dm/mapped-device.ts';
 import { parseTable } from '../../src/dm/table-line.ts';
 import { TargetTypes } from '../../src/dm/target-types.ts';
-import { errorTargetType } from '../../src/dm/targets/error-target.ts';
-import { linearTargetType } from '../../src/dm/targets/linear-target.ts';
-import { zeroTargetType } from '../../src/dm/targets/zero-target.ts';
+import { PLAIN_TARGET_TYPES } from '../../src/dm/targets/all-target-types.ts';
 import { UnderlyingDevices } from '../../src/dm/underlying-devices.ts';
 import { createMirrorTargetType, MirrorTarget } from '../../src/mirror/mirror-target.ts';
 import { VirtualClock } from '../../src/sim/virtual-clock.ts';
@@ -53,9 +51,7 @@ export class MirrorRig {
       probe: options.probe ?? silentProbe,
       targetTypes: new TargetTypes([
         createMirrorTargetType({ logTypes: LOG_TYPES }),
-        linearTargetType,
-        errorTargetType,
-        zeroTargetType,
+        ...PLAIN_TARGET_TYPES,
       ]),
       devices: new UnderlyingDevices({
         identify: async (name) => this.#resolve(name),

@@ -7,7 +7,7 @@ import type { TargetType } from '../target.ts';
 
 export const zeroTargetType: TargetType = {
   name: 'zero',
-  version: [1, 2, 0],
+  version: [1, 1, 0],
   async create(_context, args) {
     if (args.length !== 0) {
       throw new UserError(

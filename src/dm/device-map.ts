@@ -1,0 +1,218 @@
+/**
+ * Mapped devices by name, uuid and number, and the devices that their tables name: files, numbers, and
+ * other mapped devices. Counterpart: the hash of names in dm-ioctl.
+ *
+ * Invariant: a device that is in use, by a client or by another device's table, is not removed.
+ */
+
+import type { Clock } from '../base/clock.ts';
+import { EBUSY, EINVAL, ENXIO } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+import type { Logger } from '../base/log.ts';
+import type { Probe } from '../base/probe.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { DeviceNumbers, isDeviceNumber, MAPPED_DEVICE_MAJOR } from './device-numbers.ts';
+import { MappedDevice } from './mapped-device.ts';
+import { MappedDeviceHandle } from './mapped-device-handle.ts';
+import type { DeviceNaming } from './target.ts';
+import type { TargetTypes } from './target-types.ts';
+import { type DeviceOpener, UnderlyingDevices } from './underlying-devices.ts';
+
+/** Names of 127 and uuids of 128 characters are the kernel's longest. */
+const NAME_LENGTH_MAX = 127;
+const UUID_LENGTH_MAX = 128;
+
+export interface DeviceMapOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly probe: Probe;
+  readonly targetTypes: TargetTypes;
+  /** Opens what is no mapped device. */
+  readonly opener: DeviceOpener;
+  /** Devices can be read only. */
+  readonly readOnly?: boolean;
+}
+
+export class DeviceMap {
+  readonly targetTypes: TargetTypes;
+  readonly #options: DeviceMapOptions;
+  readonly #numbers = new DeviceNumbers();
+  readonly #underlying: UnderlyingDevices;
+  readonly #byMinor = new Map<number, MappedDevice>();
+  readonly #identities = new WeakMap<BlockDevice, string>();
+
+  constructor(options: DeviceMapOptions) {
+    this.#options = options;
+    this.targetTypes = options.targetTypes;
+    this.#underlying = new UnderlyingDevices({
+      identify: (name) => this.#identify(name),
+      open: (name) => this.#open(name),
+    });
+  }
+
+  /** All mapped devices, in the order of their numbers. */
+  list(): MappedDevice[] {
+    return [...this.#byMinor.values()].sort((one, other) => one.minor - other.minor);
+  }
+
+  /** A new device without a table. @throws UserError for a name or uuid that is bad or taken. */
+  create(name: string, options: { uuid?: string; readOnly?: boolean } = {}): MappedDevice {
+    checkName(name);
+    const uuid = options.uuid ?? '';
+    checkUuid(uuid);
+    const taken = this.list().find(
+      (one) => one.name === name || (uuid !== '' && one.uuid === uuid),
+    );
+    if (taken !== undefined) {
+      const what = taken.name === name ? `name "${name}"` : `uuid "${uuid}"`;
+      throw new UserError(
+        'device-exists',
+        `Cannot create device "${name}": its ${what} is taken by device "${taken.name}"`,
+        { errno: EBUSY, kernelMessage: 'Device or resource busy' },
+      );
+    }
+    const { clock, log, probe, targetTypes, readOnly } = this.#options;
+    const minor = this.#numbers.takeMinor();
+    const device = new MappedDevice({
+      name,
+      uuid,
+      minor,
+      readOnly: options.readOnly ?? readOnly ?? false,
+      clock,
+      log,
+      probe,
+      targetTypes,
+      devices: this.#underlying,
+    });
+    this.#byMinor.set(minor, device);
+    return device;
+  }
+
+  /** By name, `/dev/mapper/NAME`, `MAJOR:MINOR` or `/dev/dm-MINOR`. @throws UserError */
+  get(word: string): MappedDevice {
+    const found = this.find(word);
+    if (found !== null) return found;
+    throw new UserError('no-device', `Cannot find device "${shorten(word)}": there is none`, {
+      errno: ENXIO,
+      kernelMessage: 'No such device or address',
+      hint: '"nbd-mirror ls" lists the devices.',
+    });
+  }
+
+  find(word: string): MappedDevice | null {
+    return this.list().find((one) => one.name === word) ?? this.#findByPath(word);
+  }
+
+  findByUuid(uuid: string): MappedDevice | null {
+    return this.list().find((one) => one.uuid === uuid && uuid !== '') ?? null;
+  }
+
+  /**
+   * Removes a device in order: its log clean, its table gone.
+   *
+   * @throws UserError while it is in use.
+   */
+  async remove(device: MappedDevice): Promise<void> {
+    if (device.openCount > 0) {
+      throw new UserError(
+        'device-busy',
+        `Cannot remove device "${device.name}": it is in use ${device.openCount} times, ` +
+          'must be in use by nobody',
+        { errno: EBUSY, kernelMessage: 'Device or resource busy' },
+      );
+    }
+    this.#byMinor.delete(device.minor);
+    await device.close();
+    this.#numbers.freeMinor(device.minor);
+  }
+
+  /** `major:minor` of a device below a table, or of a mapped device. */
+  numberOf(device: BlockDevice): string {
+    const mapped = device instanceof MappedDeviceHandle ? device.mapped : device;
+    if (mapped instanceof MappedDevice) return `${MAPPED_DEVICE_MAJOR}:${mapped.minor}`;
+    const identity = this.#identities.get(device);
+    return identity === undefined ? '0:0' : this.#numbers.ofIdentity(identity);
+  }
+
+  /** Names devices in status lines by their numbers. */
+  readonly byNumber: DeviceNaming = (device) => this.numberOf(device);
+
+  /** Gives a device a number before any table names it. @throws UserError where it cannot be found. */
+  async notice(name: string): Promise<string> {
+    const identity = await this.#options.opener.identify(name);
+    this.#numbers.notice({ identity, name });
+    return this.#numbers.ofIdentity(identity);
+  }
+
+  async #identify(name: string): Promise<string> {
+    const mapped = this.#findByPath(name);
+    if (mapped !== null) return `mapped ${mapped.minor}`;
+    return this.#options.opener.identify(this.#pathOf(name));
+  }
+
+  async #open(name: string): Promise<BlockDevice> {
+    const mapped = this.#findByPath(name);
+    if (mapped !== null) return new MappedDeviceHandle(mapped, name);
+    const path = this.#pathOf(name);
+    const device = await this.#options.opener.open(path);
+    const identity = await this.#options.opener.identify(path);
+    this.#numbers.notice({ identity, name: path });
+    this.#identities.set(device, identity);
+    return device;
+  }
+
+  /** A device number stands for the name under which the device was first seen. */
+  #pathOf(name: string): string {
+    if (!isDeviceNumber(name)) return name;
+    const noticed = this.#numbers.find(name);
+    if (noticed !== null) return noticed.name;
+    throw new UserError(
+      'no-device',
+      `Cannot open device ${name}: there is no device of this number`,
+      {
+        errno: ENXIO,
+        kernelMessage: 'No such device or address',
+      },
+    );
+  }
+
+  #findByPath(word: string): MappedDevice | null {
+    const minor = /^(?:253:|\/dev\/dm-)(\d{1,10})$/.exec(word)?.[1];
+    if (minor !== undefined) return this.#byMinor.get(Number(minor)) ?? null;
+    const name = /^\/dev\/mapper\/([^/]+)$/.exec(word)?.[1];
+    if (name === undefined) return null;
+    return this.list().find((one) => one.name === name) ?? null;
+  }
+}
+
+/** A name also becomes a path and an export's name, so it is printable and without white space. */
+function checkName(name: string): void {
+  const problem =
+    name === ''
+      ? 'it is empty'
+      : name.length > NAME_LENGTH_MAX
+        ? `it has ${name.length} characters, at most ${NAME_LENGTH_MAX} are allowed`
+        : /[^\x21-\x7e]|[/\\]/.test(name) || name === '.' || name === '..'
+          ? 'it must consist of printable ASCII characters other than space, slash and backslash'
+          : null;
+  if (problem === null) return;
+  throw new UserError('bad-name', `Cannot use device name "${shorten(name)}": ${problem}`, {
+    errno: EINVAL,
+    kernelMessage: 'invalid device name',
+  });
+}
+
+function checkUuid(uuid: string): void {
+  if (uuid.length <= UUID_LENGTH_MAX && !/[^\x21-\x7e]/.test(uuid)) return;
+  throw new UserError(
+    'bad-uuid',
+    `Cannot use uuid "${shorten(uuid)}": it must be at most ${UUID_LENGTH_MAX} printable ASCII characters`,
+    { errno: EINVAL },
+  );
+}
+
+/** For messages: hostile text is escaped and cut. */
+function shorten(text: string): string {
+  const printable = JSON.stringify(text).slice(1, -1);
+  return printable.length > 80 ? `${printable.slice(0, 80)}...` : printable;
+}
