@@ -38,7 +38,7 @@ for (const system of FILE_SYSTEMS) {
     const server = await mirror.serve();
     const sums = await useFileSystem(t, system, mirror.directory, server.uri);
     await mirror.clean();
-    t.strictSame(await server.stop(), { status: 0, signal: null }, server.output);
+    await server.stop();
     t.strictSame(mirror.differing(), [], 'both legs are the same');
     for (const leg of mirror.legs) {
       await mustRun([...system.check, leg]);

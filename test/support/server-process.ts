@@ -4,7 +4,7 @@
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { PlainNbdClient } from './plain-nbd-client.ts';
@@ -19,7 +19,7 @@ export interface ServerOptions {
   readonly args: readonly string[];
 }
 
-export interface Ended {
+interface Ended {
   /** null if a signal ended it. */
   readonly status: number | null;
   readonly signal: NodeJS.Signals | null;
@@ -75,10 +75,12 @@ export class ServerProcess {
     return PlainNbdClient.connect({ path: this.socket });
   }
 
-  /** Asks it to stop in good order. */
-  stop(): Promise<Ended> {
+  /** Asks it to stop in good order; throws if it does not. */
+  async stop(): Promise<void> {
     this.#child.kill('SIGTERM');
-    return this.ended;
+    const { status, signal } = await this.ended;
+    if (status === 0) return;
+    throw new Error(`The server ended with ${signal ?? `status ${status}`}:\n${this.output}`);
   }
 
   /** Kills it with -9; of no effect if it has ended. */
@@ -99,10 +101,4 @@ function assertBuilt(): void {
     (path) => path.endsWith('.ts') && statSync(join(root, 'src', path)).mtimeMs > builtAt,
   );
   if (newer !== undefined) throw new Error(`src/${newer} is newer than dist: run npm run build`);
-}
-
-/** The whole contents of the files, which must be the same. */
-export function sameBytes(paths: readonly string[]): boolean {
-  const [first, ...others] = paths.map((path) => readFileSync(path));
-  return others.every((other) => other.equals(first!));
 }
