@@ -1,5 +1,5 @@
 /**
- * The gate: types, lint and format, layers, tidiness, tests. Runs all of it whatever fails, says
+ * The gate: types, build, lint and format, layers, tidiness, tests. Runs all of it whatever fails, says
  * which step failed, and ends with one line of counts. A step counts as one test.
  */
 
@@ -13,8 +13,8 @@ const USAGE = `usage: scripts/check [OPTION]... [TEST FILE]...
 
   --quick      leave out the tests in test/interop
   --full       run the long tests at full length (hours, not minutes)
-  --no-tests   only types, biome, layers and tidy
-  --tests      only the tests
+  --no-tests   all but the tests
+  --tests      only the tests, of what was built before
 
 With test files, only these run, after the other steps.`;
 
@@ -31,6 +31,8 @@ interface Step {
 
 const STEPS: readonly Step[] = [
   { name: 'types', command: ['tsc'] },
+  // Tests of the command run what is built.
+  { name: 'build', command: ['tsc', '-p', 'tsconfig.build.json'] },
   { name: 'biome', command: ['biome', 'check', '--error-on-warnings'] },
   { name: 'layers', command: ['tsx', 'scripts/check-layers.ts'] },
   { name: 'tidy', command: ['tsx', 'scripts/tidy.ts'] },
