@@ -8,7 +8,9 @@ const FACTORS: Readonly<Record<string, number>> = {
   T: 1024 ** 4,
 };
 
-/** "512K", "1.5G", "2GiB" or "4096" in bytes; null for anything else, and for what is no whole byte. */
+/**
+ * "512K", "1.5G", "2GiB" or "4096" in bytes; null for anything else, and for what is no whole byte.
+ */
 export function parseByteSize(text: string): number | null {
   const match = /^([0-9]{1,16}(?:\.[0-9]{1,6})?)(?:([KMGT])(?:iB|B)?)?$/i.exec(text);
   if (match === null) return null;
@@ -16,7 +18,9 @@ export function parseByteSize(text: string): number | null {
   return Number.isSafeInteger(bytes) ? bytes : null;
 }
 
-/** The shortest exact form with a suffix up to one decimal place, else rounded: "1 GiB", "1.5 MiB". */
+/**
+ * The shortest exact form with a suffix up to one decimal place, else rounded: "1 GiB", "1.5 MiB".
+ */
 export function formatByteSize(bytes: number): string {
   for (const [suffix, factor] of Object.entries(FACTORS).reverse()) {
     if (bytes < factor || suffix === '') continue;

@@ -1,4 +1,7 @@
-/** What is special about a file that is a block device: its size, its blocks, and what its queue can do. */
+/**
+ * What is special about a file that is a block device: its size, its blocks, and what its queue can
+ * do.
+ */
 
 import { readFileSync } from 'node:fs';
 import type { SpaceCalls } from './file-device.ts';
@@ -12,7 +15,9 @@ export interface BlockDeviceFacts {
   readonly space: SpaceCalls;
 }
 
-/** The facts of the block device open at `fd`, or an errno. `rdev` is its number as `stat` gives it. */
+/**
+ * The facts of the block device open at `fd`, or an errno. `rdev` is its number as `stat` gives it.
+ */
 export function blockDeviceFacts(fd: number, rdev: number): BlockDeviceFacts | number {
   const calls = nativeCalls();
   const geometry = calls.blockGeometry(fd);

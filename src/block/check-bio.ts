@@ -1,6 +1,6 @@
 /**
- * What a device may rely on when it is given a bio. A bio that breaks it is a bug of the submitter, not
- * an I/O error: it would read or overwrite what it must not.
+ * What a device may rely on when it is given a bio. A bio that breaks it is a bug of the submitter,
+ * not an I/O error: it would read or overwrite what it must not.
  */
 
 import { unreachable } from '../base/assert.ts';
@@ -18,7 +18,8 @@ export function checkBio(device: BlockDevice, bio: Bio): void {
   }
   if (!(bio.count > 0) || !(bio.sector >= 0) || bio.sector + bio.count > device.sizeSectors) {
     unreachable(
-      `${describeBio(bio)} of "${device.name}": range must lie inside ${device.sizeSectors} sectors`,
+      `${describeBio(bio)} of "${device.name}": ` +
+        `range must lie inside ${device.sizeSectors} sectors`,
     );
   }
   const hasData = bio.op === 'read' || bio.op === 'write';

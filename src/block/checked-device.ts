@@ -1,7 +1,8 @@
 /**
  * A device whose contract is asserted on both sides: of the submitter, that bios are well-formed,
- * aligned, understood, not in flight twice and, where asked, that write data stays as it was; of the
- * device below, that each bio ends exactly once, with a result, and that none is left at `close`.
+ * aligned, understood, not in flight twice and, where asked, that write data stays as it was; of
+ * the device below, that each bio ends exactly once, with a result, and that none is left at
+ * `close`.
  *
  * For tests and for the simulator; it allocates for each bio.
  */
@@ -16,7 +17,9 @@ import { checkBio, describeBio } from './check-bio.ts';
 export interface CheckedDeviceOptions {
   /** Asserts that nobody touches the data of a write in flight: costs one pass over it, twice. */
   readonly checksums?: boolean;
-  /** Results below zero are accepted: inside device-mapper, where a target may ask for a requeue. */
+  /**
+   * Results below zero are accepted: inside device-mapper, where a target may ask for a requeue.
+   */
   readonly requeueAllowed?: boolean;
 }
 

@@ -1,18 +1,21 @@
 /**
  * `fdatasync` shared by all who ask for it at the same time.
  *
- * Invariants: whoever asks is answered by a sync that *began* after the question, since one that was
- * under way does not cover what was written meanwhile. And a failed sync is final: the kernel reports
- * lost pages once and then forgets them, so that a later success would vouch for data that is gone.
+ * Invariants: whoever asks is answered by a sync that *began* after the question, since one that
+ * was under way does not cover what was written meanwhile. And a failed sync is final: the kernel
+ * reports lost pages once and then forgets them, so that a later success would vouch for data that
+ * is gone.
  */
 
-import { fdatasync } from 'node:fs';
 import { errnoName, errnoOfError, type IoResult, OK } from '../base/errno.ts';
 import type { Bio } from './bio.ts';
 
+/** Starts a sync and tells when it has ended. */
+export type StartSync = (onEnd: (error: Error | null) => void) => void;
+
 export class DataSync {
-  readonly #fd: number;
   readonly #name: string;
+  readonly #startSync: StartSync;
   /** Their sync is under way. */
   #covered: Bio[] = [];
   /** They came later and need the next one. */
@@ -21,9 +24,9 @@ export class DataSync {
   #failure: IoResult = OK;
   readonly #synced = (error: Error | null): void => this.#syncEnded(error);
 
-  constructor(fd: number, name: string) {
-    this.#fd = fd;
+  constructor(name: string, startSync: StartSync) {
     this.#name = name;
+    this.#startSync = startSync;
   }
 
   /** Ends `bio` once everything that was written before this call is on stable storage. */
@@ -39,7 +42,7 @@ export class DataSync {
   #start(): void {
     [this.#covered, this.#waiting] = [this.#waiting, this.#covered];
     this.#isRunning = true;
-    fdatasync(this.#fd, this.#synced);
+    this.#startSync(this.#synced);
   }
 
   #syncEnded(error: Error | null): void {

@@ -1,14 +1,14 @@
 /**
- * A device over an open file or block device: positional I/O in the page cache, honest about what is
- * durable. `open-device.ts` opens it.
+ * A device over an open file or block device: positional I/O in the page cache, honest about what
+ * is durable. `open-device.ts` opens it.
  *
- * - Reads and writes go inline or through the thread pool (`lane.ts`); partial ones are continued; a
- *   read behind the end of a file that was cut off is EIO, never silent zeros.
+ * - Reads and writes go inline or through the thread pool (`lane.ts`); partial ones are continued;
+ *   a read behind the end of a file that was cut off is EIO, never silent zeros.
  * - A flush is `fdatasync`, always in the pool, unless the file has no storage below it (tmpfs).
  * - FUA is the write and then such a flush, shared with others (`data-sync.ts`).
  */
 
-import { close, readSync, writeSync } from 'node:fs';
+import { close, fdatasync, readSync, writeSync } from 'node:fs';
 import { assert, unreachable } from '../base/assert.ts';
 import { EINTR, EIO, EROFS, errnoName, errnoOfError, type IoResult, OK } from '../base/errno.ts';
 import {
@@ -23,13 +23,13 @@ import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio, describeBio } from './check-bio.ts';
 import { DataSync } from './data-sync.ts';
 import { FileTransfer } from './file-transfer.ts';
-import { type AioPolicy, Lane } from './lane.ts';
+import { type AioPolicy, Lane, type LaneMeter } from './lane.ts';
 import { nativeCalls } from './native-calls.ts';
 
 /**
- * Larger transfers go to the pool: there two legs are copied by two cores side by side, and the loop
- * takes the next request meanwhile. Measured with two legs on tmpfs and 4 requests in flight: the pool
- * is ahead from 256 KiB on, and for reads, of one leg, from 512 KiB on.
+ * Larger transfers go to the pool: there two legs are copied by two cores side by side, and the
+ * loop takes the next request meanwhile. Measured with two legs on tmpfs and 4 requests in flight:
+ * the pool is ahead from 256 KiB on, and for reads, of one leg, from 512 KiB on.
  */
 const INLINE_WRITE_BYTES_MAX = 128 * 1024;
 const INLINE_READ_BYTES_MAX = 256 * 1024;
@@ -62,8 +62,8 @@ export interface FileDeviceOptions {
   readonly isVolatile: boolean;
   readonly space: SpaceCalls;
   readonly aio: AioPolicy;
-  /** Milliseconds, by which slow storage is noticed; without it `auto` looks at sizes only. */
-  readonly now: (() => number) | null;
+  /** By which slow storage is noticed; without it `auto` looks at sizes only. */
+  readonly meter: LaneMeter | null;
 }
 
 export class FileDevice implements BlockDevice {
@@ -78,7 +78,6 @@ export class FileDevice implements BlockDevice {
   readonly #sync: DataSync;
   readonly #readLane: Lane;
   readonly #writeLane: Lane;
-  readonly #now: (() => number) | null;
   readonly #spareTransfers: FileTransfer[] = [];
   #isClosed = false;
 
@@ -96,11 +95,10 @@ export class FileDevice implements BlockDevice {
     this.#fd = options.fd;
     this.#space = options.space;
     this.#isVolatile = options.isVolatile;
-    this.#sync = new DataSync(options.fd, options.name);
-    const policy = options.aio;
-    this.#readLane = new Lane({ policy, inlineBytesMax: INLINE_READ_BYTES_MAX });
-    this.#writeLane = new Lane({ policy, inlineBytesMax: INLINE_WRITE_BYTES_MAX });
-    this.#now = options.now;
+    this.#sync = new DataSync(options.name, (onEnd) => fdatasync(options.fd, onEnd));
+    const { aio: policy, meter } = options;
+    this.#readLane = new Lane({ policy, inlineBytesMax: INLINE_READ_BYTES_MAX, meter });
+    this.#writeLane = new Lane({ policy, inlineBytesMax: INLINE_WRITE_BYTES_MAX, meter });
   }
 
   /** Storage was found to be too slow for the event loop, so that the pool does the work. */
@@ -108,7 +106,9 @@ export class FileDevice implements BlockDevice {
     return { read: this.#readLane.isSlow, write: this.#writeLane.isSlow };
   }
 
-  /** The first sector at or behind `from` that may hold data; before it everything reads as zeros. */
+  /**
+   * The first sector at or behind `from` that may hold data; before it everything reads as zeros.
+   */
   nextDataSector(from: Sector): Sector {
     const found = nativeCalls().seekData(this.#fd, from * SECTOR_SIZE);
     if (found === null) return this.sizeSectors as number as Sector;
@@ -146,10 +146,9 @@ export class FileDevice implements BlockDevice {
   #transfer(bio: Bio, lane: Lane): void {
     const byteCount = bio.count * SECTOR_SIZE;
     if (lane.isInline(byteCount)) {
-      const now = this.#now;
-      const startedAt = now === null ? 0 : now();
+      lane.begin();
       const result = this.#transferInline(bio);
-      if (now !== null) lane.took(byteCount, now() - startedAt);
+      lane.end(byteCount);
       this.#finish(bio, result);
       return;
     }

@@ -1,9 +1,10 @@
 /**
- * Whole-file locks, by flock(2): two servers must not open one leg or log for writing. The lock goes
- * with the open file, so it cannot be left behind by a process that was killed.
+ * Whole-file locks, by flock(2): two servers must not open one leg or log for writing. The lock
+ * goes with the open file, so it cannot be left behind by a process that was killed.
  *
- * fs-ext does it where it is installed and could be built; koffi otherwise. Of fs-ext only `flockSync`,
- * and only in the main thread: anything else of it crashes the process once a worker thread exists.
+ * fs-ext does it where it is installed and could be built; koffi otherwise. Of fs-ext only
+ * `flockSync`, and only in the main thread: anything else of it crashes the process once a worker
+ * thread exists.
  */
 
 import { readFileSync } from 'node:fs';
@@ -15,7 +16,9 @@ type Flock = (fd: number, kind: LockKind) => IoResult;
 
 let flock: Promise<Flock> | null = null;
 
-/** Tries to lock; EAGAIN when somebody else holds it. Locks of our own other opens count as others. */
+/**
+ * Tries to lock; EAGAIN when somebody else holds it. Locks of our own other opens count as others.
+ */
 export async function lockFile(fd: number, kind: LockKind): Promise<IoResult> {
   flock ??= chooseFlock();
   return (await flock)(fd, kind);

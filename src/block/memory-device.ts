@@ -1,6 +1,6 @@
 /**
- * A device in memory. It answers before `submit` returns, and is as durable as the process: a flush has
- * nothing to do. Discarded sectors read as zeros.
+ * A device in memory. It answers before `submit` returns, and is as durable as the process: a flush
+ * has nothing to do. Discarded sectors read as zeros.
  */
 
 import { assert } from '../base/assert.ts';
@@ -30,7 +30,7 @@ export class MemoryDevice implements BlockDevice {
 
   constructor(options: MemoryDeviceOptions) {
     this.name = options.name ?? 'memory';
-    this.identity = `memory:${this.name}`;
+    this.identity = this.name;
     this.sizeSectors = options.sizeSectors as SectorCount;
     this.logicalBlockSize = options.logicalBlockSize ?? SECTOR_SIZE;
     this.capabilities = {

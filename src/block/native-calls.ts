@@ -1,6 +1,6 @@
 /**
- * System calls that Node does not have, through koffi: synchronous, in the main thread. Results are 0 or
- * an errno; nothing throws. Numbers are those of Linux on 64-bit machines.
+ * System calls that Node does not have, through koffi: synchronous, in the main thread. Results are
+ * 0 or an errno; nothing throws. Numbers are those of Linux on 64-bit machines.
  */
 
 import koffi from 'koffi';
@@ -22,6 +22,13 @@ const SEEK_DATA = 3;
 /** prctl(2). */
 const PR_SET_PDEATHSIG = 1;
 
+/**
+ * getrusage(2): of the calling thread; where its voluntary context switches stand in the answer.
+ */
+const RUSAGE_THREAD = 1;
+const RUSAGE_BYTES = 144;
+const RUSAGE_NVCSW_OFFSET = 128;
+
 /** ioctl(2) of block devices. */
 const BLKROGET = 0x125e;
 const BLKSSZGET = 0x1268;
@@ -36,6 +43,9 @@ export class NativeCalls {
   readonly #ioctl: IntCall;
   readonly #lseek: IntCall;
   readonly #prctl: IntCall;
+  readonly #getrusage: IntCall;
+  readonly #usage = new DataView(new ArrayBuffer(RUSAGE_BYTES));
+  readonly #usageBytes = new Uint8Array(this.#usage.buffer);
 
   constructor() {
     const libc = koffi.load(null);
@@ -45,6 +55,7 @@ export class NativeCalls {
     this.#ioctl = libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)');
     this.#lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
     this.#prctl = libc.func('int prctl(int option, unsigned long argument)');
+    this.#getrusage = libc.func('int getrusage(int who, _Out_ uint8_t *usage)');
   }
 
   flock(fd: number, operation: number): IoResult {
@@ -62,7 +73,9 @@ export class NativeCalls {
     return this.#outcome(this.#fallocate(fd, mode, offset, length));
   }
 
-  /** Where data begins at or behind `offset`; null where there is none, `offset` if nobody knows. */
+  /**
+   * Where data begins at or behind `offset`; null where there is none, `offset` if nobody knows.
+   */
   seekData(fd: number, offset: number): number | null {
     const found = this.#lseek(fd, offset, SEEK_DATA);
     if (found >= 0) return found;
@@ -72,6 +85,13 @@ export class NativeCalls {
   /** This process gets the signal when its parent ends. */
   signalAtParentsEnd(signalNumber: number): IoResult {
     return this.#outcome(this.#prctl(PR_SET_PDEATHSIG, signalNumber));
+  }
+
+  /** How often this thread has waited; being pushed aside by others does not count. */
+  voluntarySwitches(): number {
+    this.#getrusage(RUSAGE_THREAD, this.#usageBytes);
+    // It wraps after four thousand million; only differences matter.
+    return this.#usage.getUint32(RUSAGE_NVCSW_OFFSET, true);
   }
 
   blockDiscard(fd: number, offset: number, length: number): IoResult {

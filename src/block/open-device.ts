@@ -1,8 +1,9 @@
 /**
- * Opens what a `DeviceSpec` names. Whatever is wrong with it is told here, at start, with its name and
- * what is required; nothing is written to a thing that exists.
+ * Opens what a `DeviceSpec` names. Whatever is wrong with it is told here, at start, with its name
+ * and what is required; nothing is written to a thing that exists.
  *
- * A device that may be written is locked against everybody else, one that is only read against writers.
+ * A device that may be written is locked against everybody else, one that is only read against
+ * writers.
  */
 
 import {
@@ -40,7 +41,7 @@ import { blockDeviceFacts } from './block-device-file.ts';
 import { type DeviceSpec, type FileSpec, parseDeviceSpec } from './device-spec.ts';
 import { FileDevice, type SpaceCalls } from './file-device.ts';
 import { lockFile, lockHolder } from './file-lock.ts';
-import type { AioPolicy } from './lane.ts';
+import type { AioPolicy, LaneMeter } from './lane.ts';
 import { MemoryDevice } from './memory-device.ts';
 import { nativeCalls } from './native-calls.ts';
 
@@ -164,7 +165,8 @@ async function deviceOver(
   if (sizeSectors === 0) {
     throw new UserError(
       'device-too-short',
-      `Cannot open "${spec.name}": size is ${facts.sizeBytes} bytes, must be at least ${SECTOR_SIZE}`,
+      `Cannot open "${spec.name}": size is ${facts.sizeBytes} bytes, ` +
+        `must be at least ${SECTOR_SIZE}`,
     );
   }
   if (facts.readOnly && !options.readOnly) throw openError(spec, EROFS, false);
@@ -179,8 +181,14 @@ async function deviceOver(
     isVolatile: facts.isVolatile,
     space: facts.space,
     aio: options.aio ?? 'auto',
-    now: options.now ?? null,
+    meter: meterOf(options),
   });
+}
+
+function meterOf({ now }: OpenDeviceOptions): LaneMeter | null {
+  if (now === undefined) return null;
+  const calls = nativeCalls();
+  return { now, waitCount: () => calls.voluntarySwitches() };
 }
 
 interface Facts {

@@ -31,7 +31,7 @@ export function compareCommand(end: (status: number) => void): Command {
     .addHelpText(
       'after',
       '\nExit status: 0 if the legs are equal, 1 if they differ where the log says so (or there\n' +
-        'is no log), 2 if they differ in a region that the log calls clean, or cannot be read.\n\n' +
+        'is no log), 2 if they differ in a region that the log calls clean or cannot be read.\n\n' +
         'Example:\n  nbd-mirror compare a.img b.img --log log.img --region-size 512K',
     )
     .action(async (legs: string[], options: CompareOptions) => end(await compare(legs, options)));

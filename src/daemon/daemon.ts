@@ -2,8 +2,8 @@
  * A running server: the mapped device and the sockets before it. Here is the order of starting and
  * stopping.
  *
- * Start: look at every device, load the table, resume (the first write to a log is here), listen. Stop:
- * accept no more, let what is in flight end, suspend, so that every region is clean, close.
+ * Start: look at every device, load the table, resume (the first write to a log is here), listen.
+ * Stop: accept no more, let what is in flight end, suspend, so that every region is clean, close.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';

@@ -1,6 +1,6 @@
 /**
- * Where log lines go in a real run: standard error, synchronously, so that a crash loses none. Text for
- * people, or JSON by pino, which is loaded only then.
+ * Where log lines go in a real run: standard error, synchronously, so that a crash loses none. Text
+ * for people, or JSON by pino, which is loaded only then.
  */
 
 import { writeSync } from 'node:fs';

@@ -1,9 +1,10 @@
 /**
- * What is looked at, and made, before a table is loaded: missing files where the operator wants them,
- * one file in two roles, and a log device that holds something else than a log of this mirror.
+ * What is looked at, and made, before a table is loaded: missing files where the operator wants
+ * them, one file in two roles, and a log device that holds something else than a log of this
+ * mirror.
  *
- * The kernel takes anything for a new log and overwrites it; so does the disk log here. This is where
- * people are protected from a mistyped path: nothing has been written before.
+ * The kernel takes anything for a new log and overwrites it; so does the disk log here. This is
+ * where people are protected from a mistyped path: nothing has been written before.
  */
 
 import { errnoName } from '../base/errno.ts';
@@ -43,7 +44,10 @@ function makeMissing(uses: readonly DeviceUse[], log: Logger): void {
   }
 }
 
-/** A log shares its file with nobody; legs may share one, as in the kernel, but not the same sectors. */
+/**
+ * A log shares its file with nobody; legs may share one, as in the kernel, but not the same
+ * sectors.
+ */
 async function checkRoles(uses: readonly DeviceUse[], log: Logger): Promise<void> {
   const identities = await Promise.all(uses.map((use) => identifyDevice(use.device)));
   for (const [second, use] of uses.entries()) {

@@ -1,6 +1,6 @@
 /**
- * Tells people how far resynchronisation is: a bar on a terminal, a line every few seconds elsewhere.
- * It knows no more than what a status line says.
+ * Tells people how far resynchronisation is: a bar on a terminal, a line every few seconds
+ * elsewhere. It knows no more than what a status line says.
  */
 
 import { formatByteSize } from '../base/byte-size.ts';

@@ -1,4 +1,7 @@
-/** What `nbd-mirror serve` may be told, as the command line hands it over: words, not yet understood. */
+/**
+ * What `nbd-mirror serve` may be told, as the command line hands it over: words, not yet
+ * understood.
+ */
 
 export interface ServeOptions {
   /** Short form: a mirror table line is built from these. */

@@ -1,6 +1,6 @@
 /**
- * The short form of `serve`: builds one mirror table line from options, and nothing else. Whatever is
- * wrong with the line itself is told by those who read tables.
+ * The short form of `serve`: builds one mirror table line from options, and nothing else. Whatever
+ * is wrong with the line itself is told by those who read tables.
  */
 
 import { parseByteSize } from '../base/byte-size.ts';
@@ -91,7 +91,7 @@ function parseSectors(what: string, text: string, min = SECTOR_SIZE): number {
   if (bytes !== null && bytes >= min && bytes % SECTOR_SIZE === 0) return bytes;
   throw new UserError(
     'bad-size',
-    `Cannot make a mirror: ${what} is "${text}", must be a multiple of 512 bytes such as 512K or 1G`,
+    `Cannot make a mirror: ${what} is "${text}", must be a multiple of 512 bytes such as 1G`,
   );
 }
 

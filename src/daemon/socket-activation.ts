@@ -1,6 +1,6 @@
 /**
- * Sockets that a parent opened for us: systemd's protocol, which libnbd speaks as well. They begin at
- * descriptor 3, and are meant for the process that LISTEN_PID names.
+ * Sockets that a parent opened for us: systemd's protocol, which libnbd speaks as well. They begin
+ * at descriptor 3, and are meant for the process that LISTEN_PID names.
  */
 
 import { UserError } from '../base/failure.ts';
@@ -8,7 +8,9 @@ import { UserError } from '../base/failure.ts';
 const FIRST_DESCRIPTOR = 3;
 const DESCRIPTORS_MAX = 64;
 
-/** The descriptors; none when there is no activation. Takes the variables out of the environment. */
+/**
+ * The descriptors; none when there is no activation. Takes the variables out of the environment.
+ */
 export function takeActivationSockets(environment: NodeJS.ProcessEnv, pid: number): number[] {
   const { LISTEN_PID: pidWord, LISTEN_FDS: countWord } = environment;
   // They are ours alone: a program that we start must not believe that they are its own.

@@ -1,10 +1,10 @@
 /**
  * The `Clock` of real runs, over Node's timers: the one user of real time.
  *
- * `defer` collects tasks and runs them together, after the sockets that are readable now have been read:
- * requests that came together, even on several connections, thereby share one turn and one log flush.
- * Microtasks would run sooner, but work that defers itself again and again, such as a recovery
- * in the page cache, would then keep every socket waiting until it is done.
+ * `defer` collects tasks and runs them together, after the sockets that are readable now have been
+ * read: requests that came together, even on several connections, thereby share one turn and one
+ * log flush. Microtasks would run sooner, but work that defers itself again and again, such as a
+ * recovery in the page cache, would then keep every socket waiting until it is done.
  */
 
 import type { Clock, Timer } from '../base/clock.ts';

@@ -1,4 +1,6 @@
-/** Which devices a table uses, for what, and how much of each: known before any of them is opened. */
+/**
+ * Which devices a table uses, for what, and how much of each: known before any of them is opened.
+ */
 
 import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
 import { parseLogArgs as parseDiskLogArgs, type SyncWord } from '../dirtylog/log-args.ts';

@@ -32,170 +32,179 @@ interface Step {
   readonly seed: number;
 }
 
+interface Situation {
+  readonly t: Test;
+  /** Checked on both sides. */
+  readonly device: BlockDevice;
+  readonly under: DeviceUnderTest;
+  /** Sectors in a block. */
+  readonly block: number;
+}
+
+type Case = (situation: Situation) => Promise<void>;
+
+const CASES: Readonly<Record<string, Case>> = {
+  'reads zeros where nothing was written': readsZeros,
+  'reads back what was written, first and last block included': readsBack,
+  'carries out transfers of every size up to 1 MiB': transfersEverySize,
+  'ends every one of many bios in flight, and flushes between them': endsAll,
+  'gives back the bio it was given, with everything in it unchanged': givesBackTheBio,
+  'lets a bio be submitted again from within its end': resubmits,
+  'agrees with an array of bytes after any requests': agreesWithModel,
+};
+
 /** `make` gives a zeroed device of the size it is asked for, at least. */
 export function blockDeviceConformance(
   t: Test,
   make: (sectors: number) => Promise<DeviceUnderTest>,
 ): void {
-  const withDevice = async (
-    body: (device: BlockDevice, under: DeviceUnderTest, blockSectors: number) => Promise<void>,
-  ): Promise<void> => {
-    const under = await make(SECTORS);
-    const device = new CheckedDevice(under.device, { checksums: true });
-    try {
-      await body(device, under, device.logicalBlockSize / SECTOR_SIZE);
-    } finally {
-      await device.close();
-      await under.dispose?.();
-    }
-  };
-
-  t.test('reads zeros where nothing was written', () =>
-    withDevice(async (device) => {
-      const data = pattern(1, 64);
-      t.equal(await runBio(device, { op: 'read', sector: at(0), count: n(64), data }), OK);
-      t.ok(data.every((byte) => byte === 0));
-    }),
-  );
-
-  t.test('reads back what was written, first and last block included', () =>
-    withDevice(async (device, under, block) => {
-      for (const sector of [0, 8 * block, device.sizeSectors - 8 * block]) {
-        const data = pattern(sector + 1, 8 * block);
-        const range = { sector: at(sector), count: n(8 * block) };
-        t.equal(await runBio(device, { op: 'write', ...range, data }), OK);
-        t.strictSame(await readBack(device, sector, 8 * block), data);
-        const bytes = under
-          .medium?.()
-          .subarray(sector * SECTOR_SIZE)
-          .subarray(0, data.length);
-        if (bytes !== undefined) t.same(Buffer.compare(bytes, data), 0, 'on the medium');
+  for (const [name, run] of Object.entries(CASES)) {
+    t.test(name, async (t) => {
+      const under = await make(SECTORS);
+      const device = new CheckedDevice(under.device, { checksums: true });
+      try {
+        await run({ t, device, under, block: device.logicalBlockSize / SECTOR_SIZE });
+      } finally {
+        await device.close();
+        await under.dispose?.();
       }
-    }),
-  );
+    });
+  }
+}
 
-  t.test('carries out transfers of every size up to 1 MiB', () =>
-    withDevice(async (device, _under, block) => {
-      for (const count of [1, 2, 7, 64, 255, 256].concat(block === 1 ? [257, 512, 2048] : [])) {
-        const data = pattern(count, count * block);
-        const range = { sector: at(3 * block), count: n(count * block) };
-        t.equal(await runBio(device, { op: 'write', ...range, data }), OK, `${count} blocks`);
-        t.equal(Buffer.compare(await readBack(device, 3 * block, count * block), data), 0);
-      }
-    }),
-  );
+async function readsZeros({ t, device }: Situation): Promise<void> {
+  const data = pattern(1, 64);
+  t.equal(await runBio(device, { op: 'read', sector: at(0), count: n(64), data }), OK);
+  t.ok(data.every((byte) => byte === 0));
+}
 
-  t.test('ends every one of many bios in flight, and flushes between them', () =>
-    withDevice(async (device, _under, block) => {
-      const results = await Promise.all(
-        Array.from({ length: 200 }, (_unused, index) =>
-          index % 10 === 9
-            ? runBio(device, { op: 'flush' })
-            : runBio(device, {
-                op: 'write',
-                sector: at(index * 2 * block),
-                count: n(2 * block),
-                data: pattern(index, 2 * block),
-                fua: index % 3 === 0,
-              }),
-        ),
-      );
-      t.ok(results.every((result) => result === OK));
-      for (let index = 0; index < 200; index++) {
-        if (index % 10 === 9) continue;
-        const found = await readBack(device, index * 2 * block, 2 * block);
-        t.equal(Buffer.compare(found, pattern(index, 2 * block)), 0);
-      }
-    }),
-  );
+async function readsBack({ t, device, under, block }: Situation): Promise<void> {
+  for (const sector of [0, 8 * block, device.sizeSectors - 8 * block]) {
+    const data = pattern(sector + 1, 8 * block);
+    const range = { sector: at(sector), count: n(8 * block) };
+    t.equal(await runBio(device, { op: 'write', ...range, data }), OK);
+    t.strictSame(await readBack(device, sector, 8 * block), data);
+    const bytes = under
+      .medium?.()
+      .subarray(sector * SECTOR_SIZE)
+      .subarray(0, data.length);
+    if (bytes !== undefined) t.same(Buffer.compare(bytes, data), 0, 'on the medium');
+  }
+}
 
-  t.test('gives back the bio it was given, with everything in it unchanged', () =>
-    withDevice(async (device, _under, block) => {
-      const data = pattern(5, block);
-      const context = { mine: true };
-      await new Promise<void>((resolve) => {
-        const bio = new Bio({
-          op: 'write',
-          sector: at(block),
-          count: n(block),
-          data,
-          fua: true,
-          context,
-          onEnd: (ended, result) => {
-            t.equal(ended, bio);
-            t.equal(result, OK);
-            t.match(ended, { op: 'write', sector: block, count: block, fua: true });
-            t.equal(ended.context, context);
-            t.equal(ended.data, data);
-            resolve();
-          },
-        });
-        device.submit(bio);
-      });
-    }),
-  );
+async function transfersEverySize({ t, device, block }: Situation): Promise<void> {
+  for (const count of [1, 2, 7, 64, 255, 256].concat(block === 1 ? [257, 512, 2048] : [])) {
+    const data = pattern(count, count * block);
+    const range = { sector: at(3 * block), count: n(count * block) };
+    t.equal(await runBio(device, { op: 'write', ...range, data }), OK, `${count} blocks`);
+    t.equal(Buffer.compare(await readBack(device, 3 * block, count * block), data), 0);
+  }
+}
 
-  t.test('lets a bio be submitted again from within its end', () =>
-    withDevice(async (device, _under, block) => {
-      let left = 50;
-      await new Promise<void>((resolve) => {
-        const bio = new Bio({
-          op: 'write',
-          sector: at(0),
-          count: n(block),
-          data: pattern(1, block),
-          fua: false,
-          onEnd: (ended) => {
-            left -= 1;
-            if (left === 0) resolve();
-            else device.submit(ended);
-          },
-        });
-        device.submit(bio);
-      });
-      t.equal(left, 0);
-    }),
+async function endsAll({ t, device, block }: Situation): Promise<void> {
+  const results = await Promise.all(
+    Array.from({ length: 200 }, (_unused, index) =>
+      index % 10 === 9
+        ? runBio(device, { op: 'flush' })
+        : runBio(device, {
+            op: 'write',
+            sector: at(index * 2 * block),
+            count: n(2 * block),
+            data: pattern(index, 2 * block),
+            fua: index % 3 === 0,
+          }),
+    ),
   );
+  t.ok(results.every((result) => result === OK));
+  for (let index = 0; index < 200; index++) {
+    if (index % 10 === 9) continue;
+    const found = await readBack(device, index * 2 * block, 2 * block);
+    t.equal(Buffer.compare(found, pattern(index, 2 * block)), 0);
+  }
+}
 
-  t.test('agrees with an array of bytes after any requests', () =>
-    withDevice(async (device, under, block) => {
-      const { discard, writeZeroes } = device.capabilities;
-      const ops: BioOp[] = ['read', 'write', 'write', 'flush'];
-      if (discard) ops.push('discard');
-      if (writeZeroes) ops.push('write-zeroes');
-      const blocks = SECTORS / block;
-      const step: fc.Arbitrary<Step> = fc
-        .tuple(
-          fc.constantFrom(...ops),
-          fc.nat(blocks - 1),
-          fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 600 })),
-          fc.boolean(),
-          fc.nat(),
-        )
-        .map(([op, first, length, fua, seed]) => ({
-          op,
-          sector: first * block,
-          count: Math.min(length, blocks - first) * block,
-          fua: fua && op !== 'read' && op !== 'flush',
-          seed,
-        }));
-      const model = new Model(SECTORS);
-      await fc.assert(
-        fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
-          for (const each of steps) await model.apply(device, each);
-          await model.compare(device);
-          const medium = under.medium?.();
-          if (medium !== undefined) model.compareBytes(medium);
-        }),
-        // The device is not zeroed between runs, and neither is the model; so a failing run cannot be
-        // made smaller, but it repeats.
-        { numRuns: byEffort({ quick: 5, standard: 30, full: 300 }), endOnFailure: true },
-      );
+async function givesBackTheBio({ t, device, block }: Situation): Promise<void> {
+  const data = pattern(5, block);
+  const context = { mine: true };
+  await new Promise<void>((resolve) => {
+    const bio = new Bio({
+      op: 'write',
+      sector: at(block),
+      count: n(block),
+      data,
+      fua: true,
+      context,
+      onEnd: (ended, result) => {
+        t.equal(ended, bio);
+        t.equal(result, OK);
+        t.match(ended, { op: 'write', sector: block, count: block, fua: true });
+        t.equal(ended.context, context);
+        t.equal(ended.data, data);
+        resolve();
+      },
+    });
+    device.submit(bio);
+  });
+}
+
+async function resubmits({ t, device, block }: Situation): Promise<void> {
+  let left = 50;
+  await new Promise<void>((resolve) => {
+    const bio = new Bio({
+      op: 'write',
+      sector: at(0),
+      count: n(block),
+      data: pattern(1, block),
+      fua: false,
+      onEnd: (ended) => {
+        left -= 1;
+        if (left === 0) resolve();
+        else device.submit(ended);
+      },
+    });
+    device.submit(bio);
+  });
+  t.equal(left, 0);
+}
+
+async function agreesWithModel({ device, under, block }: Situation): Promise<void> {
+  const { discard, writeZeroes } = device.capabilities;
+  const ops: BioOp[] = ['read', 'write', 'write', 'flush'];
+  if (discard) ops.push('discard');
+  if (writeZeroes) ops.push('write-zeroes');
+  const blocks = SECTORS / block;
+  const step: fc.Arbitrary<Step> = fc
+    .tuple(
+      fc.constantFrom(...ops),
+      fc.nat(blocks - 1),
+      fc.oneof(fc.integer({ min: 1, max: 16 }), fc.integer({ min: 1, max: 600 })),
+      fc.boolean(),
+      fc.nat(),
+    )
+    .map(([op, first, length, fua, seed]) => ({
+      op,
+      sector: first * block,
+      count: Math.min(length, blocks - first) * block,
+      fua: fua && op !== 'read' && op !== 'flush',
+      seed,
+    }));
+  const model = new Model(SECTORS);
+  await fc.assert(
+    fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
+      for (const each of steps) await model.apply(device, each);
+      await model.compare(device);
+      const medium = under.medium?.();
+      if (medium !== undefined) model.compareBytes(medium);
     }),
+    // The device is not zeroed between runs, and neither is the model; so a failing run cannot
+    // be made smaller, but it repeats.
+    { numRuns: byEffort({ quick: 5, standard: 30, full: 300 }), endOnFailure: true },
   );
 }
 
-/** What must be on the device: bytes, and for each sector whether it is known (a discard forgets). */
+/**
+ * What must be on the device: bytes, and for each sector whether it is known (a discard forgets).
+ */
 class Model {
   readonly #bytes: Uint8Array;
   readonly #known: boolean[];
