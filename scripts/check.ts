@@ -1,6 +1,6 @@
 /**
- * The gate: types, build, lint and format, layers, tidiness, tests. Runs all of it whatever fails, says
- * which step failed, and ends with one line of counts. A step counts as one test.
+ * The gate: types, build, lint and format, layers, tidiness, tests. Runs all of it whatever fails,
+ * says which step failed, and ends with one line of counts. A step counts as one test.
  */
 
 import { spawn } from 'node:child_process';

@@ -1,6 +1,6 @@
 /**
- * Mapped devices by name, uuid and number, and the devices that their tables name: files, numbers, and
- * other mapped devices. Counterpart: the hash of names in dm-ioctl.
+ * Mapped devices by name, uuid and number, and the devices that their tables name: files, numbers,
+ * and other mapped devices. Counterpart: the hash of names in dm-ioctl.
  *
  * Invariant: a device that is in use, by a client or by another device's table, is not removed.
  */
@@ -137,7 +137,9 @@ export class DeviceMap {
   /** Names devices in status lines by their numbers. */
   readonly byNumber: DeviceNaming = (device) => this.numberOf(device);
 
-  /** Gives a device a number before any table names it. @throws UserError where it cannot be found. */
+  /**
+   * Gives a device a number before any table names it. @throws UserError where it cannot be found.
+   */
   async notice(name: string): Promise<string> {
     const identity = await this.#options.opener.identify(name);
     this.#numbers.notice({ identity, name });

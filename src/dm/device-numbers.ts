@@ -1,9 +1,9 @@
 /**
- * The `major:minor` numbers that the emulator gives to devices, for tools that parse the kernel's lines
- * and for tables that name devices by number.
+ * The `major:minor` numbers that the emulator gives to devices, for tools that parse the kernel's
+ * lines and for tables that name devices by number.
  *
- * Mapped devices are 253:N as the kernel counts them; underlying ones 254:0, 254:16, … in the order in
- * which they were first seen, and keep their number until the process ends.
+ * Mapped devices are 253:N as the kernel counts them; underlying ones 254:0, 254:16, … in the order
+ * in which they were first seen, and keep their number until the process ends.
  */
 
 import { assert } from '../base/assert.ts';

@@ -1,6 +1,6 @@
 /**
- * A mapped device as the underlying device of another's table: the same device, but closing it only ends
- * this use. The name is the one in the table.
+ * A mapped device as the underlying device of another's table: the same device, but closing it only
+ * ends this use. The name is the one in the table.
  */
 
 import type { SectorCount } from '../base/units.ts';

@@ -1,10 +1,10 @@
 /**
  * A mapped device: a live table, an inactive one, and the life cycle between them.
  *
- * Counterpart: `struct mapped_device` (specification 6.1). Invariants: while suspended no request is in
- * a table, arriving ones are deferred in order; a request that a target put back during a noflush suspend is
- * deferred too and reaches the next live table; a retired table is destroyed only after the new one has
- * resumed, and has nothing left to write by then.
+ * Counterpart: `struct mapped_device` (specification 6.1). Invariants: while suspended no request
+ * is in a table, arriving ones are deferred in order; a request that a target put back during a
+ * noflush suspend is deferred too and reaches the next live table; a retired table is destroyed
+ * only after the new one has resumed, and has nothing left to write by then.
  */
 
 import { assert } from '../base/assert.ts';
@@ -181,7 +181,8 @@ export class MappedDevice implements BlockDevice {
   }
 
   /**
-   * Makes an inactive table live, suspending first where that was not done, and lets requests go on.
+   * Makes an inactive table live, suspending first where that was not done, and lets requests go
+   * on.
    *
    * @throws UserError where there is neither a live nor an inactive table.
    */
@@ -190,8 +191,8 @@ export class MappedDevice implements BlockDevice {
   }
 
   /**
-   * Takes the device down in order: suspends it (requests held back fail), destroys its tables, fails
-   * what is deferred. Nothing is submitted afterwards.
+   * Takes the device down in order: suspends it (requests held back fail), destroys its tables,
+   * fails what is deferred. Nothing is submitted afterwards.
    */
   close(): Promise<void> {
     return this.#inTurn(async () => {

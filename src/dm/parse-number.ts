@@ -1,6 +1,9 @@
 /** Numbers in table lines: unsigned decimals with nothing before or behind them. */
 
-/** The value of `word`, or null if it is no unsigned decimal of at most `max` (leading zeros are fine). */
+/**
+ * The value of `word`, or null if it is no unsigned decimal of at most `max` (leading zeros are
+ * fine).
+ */
 export function parseUnsigned(word: string | undefined, max: number): number | null {
   if (word === undefined || !/^[0-9]{1,400}$/.test(word)) return null;
   const value = Number(word);

@@ -1,8 +1,8 @@
 /**
  * Cuts a request at the boundaries of targets and of their `maxIoSectors`, and joins the results.
  *
- * A flush goes to every target, a discard is cut at targets only, all else at both (specification 1.3,
- * 2.9). The joined result: REQUEUE if any piece says so, else the first errno, else 0 (6.1).
+ * A flush goes to every target, a discard is cut at targets only, all else at both (specification
+ * 1.3, 2.9). The joined result: REQUEUE if any piece says so, else the first errno, else 0 (6.1).
  */
 
 import { assert } from '../base/assert.ts';
@@ -47,8 +47,8 @@ function endPiece(piece: Bio, result: IoResult): void {
 }
 
 /**
- * Sends `bio`, which lies inside the table, through it. `onEnd` is called exactly once, maybe before
- * this returns. The bio's own `onEnd` is not called.
+ * Sends `bio`, which lies inside the table, through it. `onEnd` is called exactly once, maybe
+ * before this returns. The bio's own `onEnd` is not called.
  */
 export function splitBio(table: Table, bio: Bio, onEnd: SplitEnd): void {
   const split = new SplitBio(bio, onEnd);

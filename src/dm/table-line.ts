@@ -1,6 +1,6 @@
 /**
- * The text of a table: lines of `start length type argument…`, as `dmsetup` reads them and the kernel
- * splits them.
+ * The text of a table: lines of `start length type argument…`, as `dmsetup` reads them and the
+ * kernel splits them.
  */
 
 import { UserError } from '../base/failure.ts';

@@ -141,7 +141,9 @@ function checkPlace(line: TableLine, end: number): void {
   }
 }
 
-/** Specification 1.4, row 15. A device without a size, or one that is no data area, is not checked. */
+/**
+ * Specification 1.4, row 15. A device without a size, or one that is no data area, is not checked.
+ */
 function checkArea(typeName: string, { device, start, length }: TargetDevice): void {
   const size = device.sizeSectors;
   if (length === 0 || size === 0) return;

@@ -15,7 +15,8 @@ export interface TargetContext {
   readonly log: Logger;
   readonly probe: Probe;
   /**
-   * Opens an underlying device by the name in the table; the same name gives the same device, counted.
+   * Opens an underlying device by the name in the table; the same name gives the same device,
+   * counted.
    *
    * @throws UserError saying why it cannot be opened.
    */

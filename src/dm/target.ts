@@ -1,9 +1,9 @@
 /**
  * What a device-mapper target is. Counterpart: `struct target_type` and `struct dm_target`.
  *
- * Life: `create`, then `resume`, then any number of (`presuspend`, `postsuspend`, `resume`), and after
- * the last postsuspend (or before the first resume) `destroy`. `map` is called only while resumed, or
- * while a suspend waits for what is in flight.
+ * Life: `create`, then `resume`, then any number of (`presuspend`, `postsuspend`, `resume`), and
+ * after the last postsuspend (or before the first resume) `destroy`. `map` is called only while
+ * resumed, or while a suspend waits for what is in flight.
  */
 
 import type { Awaitable } from '../base/awaitable.ts';
@@ -13,9 +13,9 @@ import type { BlockDevice } from '../block/block-device.ts';
 import type { TargetContext } from './target-context.ts';
 
 /**
- * A result beside errnos with which a target, and nobody else, may end a bio: "put it back". The mapped
- * device submits it again to the table that is live after a noflush suspend, and otherwise fails it
- * with EIO (specification 6.1). It never leaves `dm`.
+ * A result beside errnos with which a target, and nobody else, may end a bio: "put it back". The
+ * mapped device submits it again to the table that is live after a noflush suspend, and otherwise
+ * fails it with EIO (specification 6.1). It never leaves `dm`.
  */
 export const REQUEUE = -1;
 
@@ -37,7 +37,9 @@ export type StatusKind = 'info' | 'table';
 /** How status lines write a device: as it was named in the table, or as `major:minor`. */
 export type DeviceNaming = (device: BlockDevice) => string;
 
-/** One device below a target, as listed by `deps` and checked by the table (specification 1.4, 15). */
+/**
+ * One device below a target, as listed by `deps` and checked by the table (specification 1.4, 15).
+ */
 export interface TargetDevice {
   readonly device: BlockDevice;
   /** First sector used, and how many: 0 of both for a device that is not checked, such as a log. */
@@ -46,7 +48,9 @@ export interface TargetDevice {
 }
 
 export interface Target {
-  /** Bios reaching `map` lie inside one stretch of this many sectors of the target; null: no limit. */
+  /**
+   * Bios reaching `map` lie inside one stretch of this many sectors of the target; null: no limit.
+   */
   readonly maxIoSectors: SectorCount | null;
   /** Discards are accepted. They are never split at `maxIoSectors`. */
   readonly discardSupported: boolean;
@@ -54,8 +58,9 @@ export interface Target {
   /** Every device the target holds, in table order. */
   readonly devices: readonly TargetDevice[];
   /**
-   * Takes a bio whose sector is relative to the target's start. The target owns it until it ends it,
-   * with an `IoResult` or `REQUEUE`; it may do so before `map` returns. Flushes have no position.
+   * Takes a bio whose sector is relative to the target's start. The target owns it until it ends
+   * it, with an `IoResult` or `REQUEUE`; it may do so before `map` returns. Flushes have no
+   * position.
    */
   map(bio: Bio): void;
   /** A suspend has begun: let everything end that a target may be holding back. */

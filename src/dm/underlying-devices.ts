@@ -1,6 +1,6 @@
 /**
- * The devices below targets, by the name in the table: opened once, counted, closed with the last user.
- * Counterpart: `dm_get_device` and `dm_put_device`.
+ * The devices below targets, by the name in the table: opened once, counted, closed with the last
+ * user. Counterpart: `dm_get_device` and `dm_put_device`.
  *
  * Two names of one file (a link, another path) give one device, as two paths of one disk do in the
  * kernel; so the thing is identified before it is opened, and locked, a second time.

@@ -3,8 +3,9 @@
 import type { Leg } from './leg.ts';
 
 /**
- * The default leg if it has no error; else the next lower one without, wrapping around from the first
- * to the last; null when every leg has failed. Legs take no turns: a healthy default leg serves all.
+ * The default leg if it has no error; else the next lower one without, wrapping around from the
+ * first to the last; null when every leg has failed. Legs take no turns: a healthy default leg
+ * serves all.
  */
 export function chooseLeg(legs: readonly Leg[], defaultLeg: Leg): Leg | null {
   for (let step = 0; step < legs.length; step++) {

@@ -1,6 +1,6 @@
 /**
- * Limits resynchronisation to a share of the time (specification 5.4). One throttle is shared by all
- * mirrors of a host. Counterpart: the parameter `raid1_resync_throttle`.
+ * Limits resynchronisation to a share of the time (specification 5.4). One throttle is shared by
+ * all mirrors of a host. Counterpart: the parameter `raid1_resync_throttle`.
  */
 
 import type { Clock } from '../base/clock.ts';
@@ -8,7 +8,9 @@ import { THROTTLE_SLEEP_MS, THROTTLE_WINDOW_MS } from '../base/limits.ts';
 
 export class CopyThrottle {
   readonly #clock: Clock;
-  /** Percent of the time in which copies may be under way; 100 is no limit. May change at any time. */
+  /**
+   * Percent of the time in which copies may be under way; 100 is no limit. May change at any time.
+   */
   percent: number;
   #copies = 0;
   #ioMs = 0;

@@ -1,4 +1,7 @@
-/** What becomes of failed writes: fail, hold, or complete as if nothing had happened (specification 3.3). */
+/**
+ * What becomes of failed writes: fail, hold, or complete as if nothing had happened (specification
+ * 3.3).
+ */
 
 import { isPromise } from '../base/awaitable.ts';
 import { EIO, OK } from '../base/errno.ts';

@@ -1,8 +1,8 @@
 /**
  * Copies one extent from one leg to the others, in pieces. Counterpart: kcopyd (specification 5.2).
  *
- * At most `COPY_PIECES_MAX` pieces are under way. After a piece that ended at once, others get a turn
- * before the next is begun: clients are served while a resynchronisation runs over memory.
+ * At most `COPY_PIECES_MAX` pieces are under way. After a piece that ended at once, others get a
+ * turn before the next is begun: clients are served while a resynchronisation runs over memory.
  */
 
 import type { Clock } from '../base/clock.ts';
@@ -22,8 +22,8 @@ export interface CopyJob {
   readonly sector: number;
   readonly count: SectorCount;
   /**
-   * Go on after errors. A piece that cannot be read is then written as zeros, as the kernel does for a
-   * mirror without `handle_errors`.
+   * Go on after errors. A piece that cannot be read is then written as zeros, as the kernel does
+   * for a mirror without `handle_errors`.
    */
   readonly ignoreErrors: boolean;
 }

@@ -1,8 +1,9 @@
 /**
- * One request to every leg at once; the answer is the set of legs that failed. Counterpart: `dm_io`.
+ * One request to every leg at once; the answer is the set of legs that failed. Counterpart:
+ * `dm_io`.
  *
- * All leg requests share the buffer of the mirror's. FUA is carried along (specification 2.8); a flush
- * has no position. The answer may come before `fanOut` returns.
+ * All leg requests share the buffer of the mirror's. FUA is carried along (specification 2.8); a
+ * flush has no position. The answer may come before `fanOut` returns.
  */
 
 import { OK } from '../base/errno.ts';

@@ -1,4 +1,7 @@
-/** One leg of a mirror: its device, its offset, and what has gone wrong with it (specification 3.1, 7.1). */
+/**
+ * One leg of a mirror: its device, its offset, and what has gone wrong with it (specification 3.1,
+ * 7.1).
+ */
 
 import type { Sector } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';

@@ -1,6 +1,6 @@
 /**
- * The words of a mirror's table line: parsed to `MirrorArgs`, with every rejection of specification 1.4
- * that needs no device, in the kernel's order.
+ * The words of a mirror's table line: parsed to `MirrorArgs`, with every rejection of specification
+ * 1.4 that needs no device, in the kernel's order.
  */
 
 import { EINVAL } from '../base/errno.ts';

@@ -1,8 +1,9 @@
 /**
  * The state of one mirror: legs, features, flags, queues. Counterpart: `struct mirror_set`.
  *
- * Everything the mirror decides happens in the worker's turn; arriving requests and completions only put
- * things on the queues here and wake it. Every queue is bounded by what clients may have in flight.
+ * Everything the mirror decides happens in the worker's turn; arriving requests and completions
+ * only put things on the queues here and wake it. Every queue is bounded by what clients may have
+ * in flight.
  */
 
 import { assert } from '../base/assert.ts';
@@ -50,7 +51,9 @@ export class MirrorSet {
     degradedFlushes: 0,
     blindRecoveries: 0,
   };
-  /** The primary: read from, copied from, and the only one that out-of-sync regions are written to. */
+  /**
+   * The primary: read from, copied from, and the only one that out-of-sync regions are written to.
+   */
   defaultLeg: Leg;
   /** All regions were in sync when last looked. */
   inSync = false;
@@ -140,7 +143,9 @@ export class MirrorSet {
     bio.end(result);
   }
 
-  /** Keeps a write until the mirror is suspended; once that has begun there is nothing to wait for. */
+  /**
+   * Keeps a write until the mirror is suspended; once that has begun there is nothing to wait for.
+   */
   hold(write: MirrorWrite): void {
     if (!this.suspended) {
       this.#holds.push(write);

@@ -1,4 +1,6 @@
-/** The lines that `dmsetup status` and `dmsetup table` show of a mirror (specification 7.1, 7.2). */
+/**
+ * The lines that `dmsetup status` and `dmsetup table` show of a mirror (specification 7.1, 7.2).
+ */
 
 import type { DeviceNaming, StatusKind } from '../dm/target.ts';
 import { formatFeatures } from './mirror-args.ts';

@@ -1,8 +1,8 @@
 /**
  * The `mirror` target type: construction, life cycle, and the way in for requests. No policy.
  *
- * Counterpart: dm-raid1, target version 1.14.0 as recorded in the golden cases. `parts` lets tests put
- * other pieces in the place of ours.
+ * Counterpart: dm-raid1, target version 1.14.0 as recorded in the golden cases. `parts` lets tests
+ * put other pieces in the place of ours.
  */
 
 import { isPromise } from '../base/awaitable.ts';
@@ -91,7 +91,8 @@ async function createMirror(
     throw error;
   }
   const target = new MirrorTarget(set, options);
-  // The kernel's constructor wakes the worker: a log that is born in sync raises no event at resume.
+  // The kernel's constructor wakes the worker: a log that is born in sync raises no event at
+  // resume.
   await updateInSync(set);
   return target;
 }
@@ -188,7 +189,9 @@ export class MirrorTarget implements Target {
     set.attach({ hash, wake });
   }
 
-  /** The mirror's state, for status displays and metadata contexts; not to be changed through this. */
+  /**
+   * The mirror's state, for status displays and metadata contexts; not to be changed through this.
+   */
   get set(): MirrorSet {
     return this.#set;
   }
@@ -219,8 +222,8 @@ export class MirrorTarget implements Target {
   }
 
   /**
-   * The worker finishes first, so that no later turn writes a log that another table may own by then:
-   * a departure, the kernel has a race here (6.5).
+   * The worker finishes first, so that no later turn writes a log that another table may own by
+   * then: a departure, the kernel has a race here (6.5).
    */
   async postsuspend(): Promise<void> {
     const set = this.#set;

@@ -1,4 +1,6 @@
-/** The turn of a mirror's worker: everything a mirror decides, in five steps (specification 2.4). */
+/**
+ * The turn of a mirror's worker: everything a mirror decides, in five steps (specification 2.4).
+ */
 
 import { isPromise } from '../base/awaitable.ts';
 import { serveFailures } from './failures.ts';

@@ -1,8 +1,8 @@
 /**
  * Reads: served from the default leg, or from another when it has failed (specification 4).
  *
- * A read of a region in sync goes to a leg at once; all others wait for the worker, who may ask a log
- * that blocks. A failed read is tried again as long as a leg may have the data.
+ * A read of a region in sync goes to a leg at once; all others wait for the worker, who may ask a
+ * log that blocks. A failed read is tried again as long as a leg may have the data.
  */
 
 import { isPromise } from '../base/awaitable.ts';
@@ -81,8 +81,8 @@ function legReadEnded(bio: Bio, result: IoResult): void {
 }
 
 /**
- * Whether some leg may still have the data: the default leg, or any where the region is in sync. A log
- * that cannot tell at once counts as a yes; the worker then asks properly (4.3).
+ * Whether some leg may still have the data: the default leg, or any where the region is in sync. A
+ * log that cannot tell at once counts as a yes; the worker then asks properly (4.3).
  */
 function mayServe(set: MirrorSet, bio: Bio): boolean {
   if (!set.defaultLeg.failed) return true;

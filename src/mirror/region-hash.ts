@@ -1,15 +1,18 @@
 /**
- * Regions in motion: pending writes, delayed writes, quiescing and settling. Counterpart: dm-region-hash.
+ * Regions in motion: pending writes, delayed writes, quiescing and settling. Counterpart:
+ * dm-region-hash.
  *
  * Invariants (specification 2, numbers as in its section 12):
  * - an entry exists only while something is or was going on; without one the log knows the state;
- * - a region turns DIRTY only together with `markRegion` in the log (1), and is cleared in the log only by
+ * - a region turns DIRTY only together with `markRegion` in the log (1), and is cleared in the
+ *   log only by
  *   a turn after its last counted write ended and none failed (2, 6);
  * - a RECOVERING region is copied only at pending zero, and no write to it starts meanwhile (7);
  * - at most `RECOVERIES_MAX` regions recover at once (9): each holds one recovery slot.
  *
- * Who may move a region between states is in `region-state.ts`. Only the worker's turn makes and drops
- * entries; completions lower counts and may come at any time, also while a turn waits for the log.
+ * Who may move a region between states is in `region-state.ts`. Only the worker's turn makes and
+ * drops entries; completions lower counts and may come at any time, also while a turn waits for the
+ * log.
  */
 
 import { assert } from '../base/assert.ts';
@@ -40,7 +43,10 @@ export interface RegionEntry<W extends RegionWrite> {
 
 export interface RegionHashOptions<W extends RegionWrite> {
   readonly log: DirtyLog;
-  /** With `handle_errors`, a region whose copy failed stays out of sync; without, it counts as in sync. */
+  /**
+   * With `handle_errors`, a region whose copy failed stays out of sync; without, it counts as in
+   * sync.
+   */
   readonly handleErrors: boolean;
   readonly probe: Probe;
   /** Takes delayed writes back into the write queue, and sees to a turn. */
@@ -58,7 +64,9 @@ export class RegionHash<W extends RegionWrite> {
   #failedRecovered: RegionEntry<W>[] = [];
   /** Departure: recoveries that a failed flush turned NOSYNC; the kernel never ends them (2.11). */
   #abandoned: RegionEntry<W>[] = [];
-  /** Sticky: a flush of the legs failed, so nothing that drains may count as clean any more (2.8). */
+  /**
+   * Sticky: a flush of the legs failed, so nothing that drains may count as clean any more (2.8).
+   */
   #flushFailed = false;
   /** Free units of the recovery semaphore: none before the first resume. */
   #recoverySlots = 0;
@@ -71,7 +79,9 @@ export class RegionHash<W extends RegionWrite> {
     this.#log = options.log;
   }
 
-  /** The state of a region, asking the log where there is no entry: in sync means exactly 1 there. */
+  /**
+   * The state of a region, asking the log where there is no entry: in sync means exactly 1 there.
+   */
   stateOf(region: Region): Awaitable<RegionState> {
     const entry = this.#entries.get(region);
     if (entry !== undefined) return entry.state;
@@ -139,8 +149,8 @@ export class RegionHash<W extends RegionWrite> {
   }
 
   /**
-   * Settles what has ended since the last turn: recovered, failed, then clean regions leave, the log is
-   * told and flushed. The result of this flush is ignored, as in the kernel (2.4).
+   * Settles what has ended since the last turn: recovered, failed, then clean regions leave, the
+   * log is told and flushed. The result of this flush is ignored, as in the kernel (2.4).
    */
   updateStates(): Awaitable<void> {
     const recovered = this.#take('recovered', this.#recovered);
@@ -314,7 +324,9 @@ export class RegionHash<W extends RegionWrite> {
     }
   }
 
-  /** Delayed writes go back first, so that a suspend which waits for the slot waits for them too. */
+  /**
+   * Delayed writes go back first, so that a suspend which waits for the slot waits for them too.
+   */
   #recoveryOver(entry: RegionEntry<W>): void {
     const delayed = entry.delayed;
     entry.delayed = [];

@@ -1,5 +1,6 @@
 /**
- * The states of a region and the legal transitions, with who may make them (specification 2.1, 2.3).
+ * The states of a region and the legal transitions, with who may make them (specification 2.1,
+ * 2.3).
  *
  * | From | To | Owner |
  * |---|---|---|
@@ -10,8 +11,8 @@
  * | clean, dirty, nosync | recovering | turn: recovery is prepared |
  * | dirty, nosync, recovering | nosync | turn: a write failed on a leg |
  *
- * `clean` may turn `recovering` only where a log hands out a region that it also calls in sync, as a log
- * in user space may.
+ * `clean` may turn `recovering` only where a log hands out a region that it also calls in sync, as
+ * a log in user space may.
  */
 
 import { assert } from '../base/assert.ts';

@@ -128,7 +128,9 @@ export class Writes {
     }
   }
 
-  /** To the default leg as a plain request: its error goes to the issuer and is recorded nowhere. */
+  /**
+   * To the default leg as a plain request: its error goes to the issuer and is recorded nowhere.
+   */
   #redirect(write: MirrorWrite): void {
     const { bio } = write;
     const leg = this.#set.defaultLeg;

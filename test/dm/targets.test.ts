@@ -1,10 +1,15 @@
-/** The targets that testers put under a mirror: delay, flakey, striped. Table lines as a kernel prints them. */
+/**
+ * The targets that testers put under a mirror: delay, flakey, striped. Table lines as a kernel
+ * prints them.
+ */
 
 import t from 'tap';
 import { EIO } from '../../src/base/errno.ts';
 import { MirrorRig } from '../support/mirror-rig.ts';
 
-/** Table and status lines behind start and length, recorded from a 6.1 kernel; `?` is the refusal. */
+/**
+ * Table and status lines behind start and length, recorded from a 6.1 kernel; `?` is the refusal.
+ */
 const RECORDED = [
   {
     table: 'flakey leg0 0 0 3600 1 error_writes',

@@ -1,4 +1,6 @@
-/** When a mirror raises device-mapper events (specification 7.4), as the golden cases count them. */
+/**
+ * When a mirror raises device-mapper events (specification 7.4), as the golden cases count them.
+ */
 
 import t from 'tap';
 import { MirrorRig } from '../support/mirror-rig.ts';

@@ -1,8 +1,9 @@
 /**
- * The region hash against a model: random writes, completions, turns and recoveries, shrunk on failure.
+ * The region hash against a model: random writes, completions, turns and recoveries, shrunk on
+ * failure.
  *
- * The model knows of each region only how many writes are pending and what the log was told; after every
- * step the rules of specification 2.3 and invariants 1, 2, 5, 6, 7, 9 must hold.
+ * The model knows of each region only how many writes are pending and what the log was told; after
+ * every step the rules of specification 2.3 and invariants 1, 2, 5, 6, 7, 9 must hold.
  */
 
 import fc from 'fast-check';

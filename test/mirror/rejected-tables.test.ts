@@ -1,6 +1,7 @@
 /**
- * Every table that the kernel refused is refused here with the kernel's own words, and nothing is left
- * open or written; every one that it accepted is accepted. The tables are those of the golden cases.
+ * Every table that the kernel refused is refused here with the kernel's own words, and nothing is
+ * left open or written; every one that it accepted is accepted. The tables are those of the golden
+ * cases.
  */
 
 import t from 'tap';

@@ -1,12 +1,15 @@
 /**
  * A client that keeps writes in flight and remembers what it was promised: each block must read as
- * the last version acknowledged, or, until it was read once after a crash, as the one in flight then.
+ * the last version acknowledged, or, until it was read once after a crash, as the one in flight
+ * then.
  */
 
 import type { Prng } from '../../src/base/prng.ts';
 import { ConnectionLost, type PlainNbdClient } from './plain-nbd-client.ts';
 
-export const BLOCK_BYTES = 4096;
+/** A page: what the death of a process does not tear. */
+const BLOCK_BYTES = 4096;
+const WRITE_BLOCKS_MAX = 64;
 
 export class AcknowledgedWrites {
   readonly #blocks: number;
@@ -42,8 +45,8 @@ export class AcknowledgedWrites {
   }
 
   /**
-   * Reads every block, and gives those that are not as promised. What is read of a block whose write
-   * was in flight is the promise from now on: it may not change again.
+   * Reads every block, and gives those that are not as promised. What is read of a block whose
+   * write was in flight is the promise from now on: it may not change again.
    */
   async broken(client: PlainNbdClient): Promise<string[]> {
     const broken: string[] = [];
@@ -76,22 +79,34 @@ export class AcknowledgedWrites {
 
   /** False when the connection is lost. */
   async #writeOne(client: PlainNbdClient, busy: Set<number>): Promise<boolean> {
-    let block = this.#prng.between(0, this.#blocks - 1);
-    while (busy.has(block)) block = this.#prng.between(0, this.#blocks - 1);
+    const blocks = this.#pickIdle(busy);
     this.#lastVersion += 1;
     const version = this.#lastVersion;
-    busy.add(block);
+    for (const block of blocks) busy.add(block);
     try {
-      await client.write(block * BLOCK_BYTES, contentOf(block, version));
+      const data = Buffer.concat(blocks.map((block) => contentOf(block, version)));
+      await client.write(blocks[0]! * BLOCK_BYTES, data);
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;
-      this.#unknown[block] = version;
+      for (const block of blocks) this.#unknown[block] = version;
       return false;
     }
-    busy.delete(block);
-    this.#promised[block] = version;
+    for (const block of blocks) {
+      busy.delete(block);
+      this.#promised[block] = version;
+    }
     this.#acknowledged += 1;
     return true;
+  }
+
+  /** Blocks in a row that no other write is on its way to: one, or up to `WRITE_BLOCKS_MAX`. */
+  #pickIdle(busy: ReadonlySet<number>): number[] {
+    for (;;) {
+      const count = this.#prng.chance(1, 2) ? 1 : this.#prng.between(2, WRITE_BLOCKS_MAX);
+      const first = this.#prng.between(0, this.#blocks - count);
+      const blocks = Array.from({ length: count }, (_, index) => first + index);
+      if (blocks.every((block) => !busy.has(block))) return blocks;
+    }
   }
 }
 

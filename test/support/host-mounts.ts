@@ -1,6 +1,6 @@
 /**
- * Devices and mounts of the running kernel, for tests by root. Each is taken down by the test in good
- * order, or by its teardown otherwise, last made first.
+ * Devices and mounts of the running kernel, for tests by root. Each is taken down by the test in
+ * good order, or by its teardown otherwise, last made first.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

@@ -1,5 +1,6 @@
 /**
- * Reads a disk log and legs from outside, as bytes in files; independent of the product's own reader.
+ * Reads a disk log and legs from outside, as bytes in files; independent of the product's own
+ * reader.
  */
 
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Clocks for servers under test: real time for sockets, time in the test's hands for everything else. */
+/**
+ * Clocks for servers under test: real time for sockets, time in the test's hands for everything
+ * else.
+ */
 
 import type { Clock, Timer } from '../../src/base/clock.ts';
 
@@ -24,7 +27,8 @@ export class RealClock implements Clock {
   }
 
   #run(): void {
-    // What tasks defer runs in the same turn: a batch goes all the way before the next is looked at.
+    // What tasks defer runs in the same turn: a batch goes all the way before the next is looked
+    // at.
     for (let i = 0; i < this.#tasks.length; i++) this.#tasks[i]!();
     this.#tasks = [];
     this.#scheduled = false;

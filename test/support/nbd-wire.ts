@@ -1,6 +1,6 @@
 /**
- * Bytes of the NBD protocol as a client makes and takes them apart. Written from the protocol's text and
- * apart from the product's codec, so that the two cannot share a mistake.
+ * Bytes of the NBD protocol as a client makes and takes them apart. Written from the protocol's
+ * text and apart from the product's codec, so that the two cannot share a mistake.
  */
 
 const OPTION_MAGIC = 0x49484156454f5054n;

@@ -1,5 +1,6 @@
 /**
- * A small NBD client for tests, independent of the product's codec so that both cannot share a mistake.
+ * A small NBD client for tests, independent of the product's codec so that both cannot share a
+ * mistake.
  *
  * It speaks the fixed newstyle handshake with EXPORT_NAME, and simple replies only; any number of
  * requests may be in flight. A request in flight when the connection is lost is rejected with

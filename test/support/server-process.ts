@@ -1,6 +1,6 @@
 /**
- * Our server as a process of its own: the built command, started on a unix socket, ready when its pid
- * file is there, and stopped with the test at the latest.
+ * Our server as a process of its own: the built command, started on a unix socket, ready when its
+ * pid file is there, and stopped with the test at the latest.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';

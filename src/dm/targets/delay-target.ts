@@ -1,7 +1,7 @@
 /**
- * The `delay` target: reads, writes and flushes each wait a while, and may go to devices of their own.
- * Counterpart: dm-delay. `DEVICE OFFSET DELAY [WRITE_DEVICE OFFSET DELAY [FLUSH_DEVICE OFFSET DELAY]]`,
- * delays in milliseconds.
+ * The `delay` target: reads, writes and flushes each wait a while, and may go to devices of their
+ * own. Counterpart: dm-delay. `DEVICE OFFSET DELAY [WRITE_DEVICE OFFSET DELAY [FLUSH_DEVICE OFFSET
+ * DELAY]]`, delays in milliseconds.
  *
  * A suspend lets everything go that waits, as in the kernel.
  */

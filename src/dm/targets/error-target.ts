@@ -1,4 +1,6 @@
-/** The `error` target: every request fails. Counterpart: dm-target's io_err. Arguments are ignored. */
+/**
+ * The `error` target: every request fails. Counterpart: dm-target's io_err. Arguments are ignored.
+ */
 
 import { EIO } from '../../base/errno.ts';
 import { statelessLife } from '../stateless-target.ts';

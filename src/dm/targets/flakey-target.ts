@@ -1,9 +1,10 @@
 /**
- * The `flakey` target: reliable for `up` seconds, unreliable for `down` seconds, and so on from the load
- * of the table. Counterpart: dm-flakey. `DEVICE OFFSET UP DOWN [#FEATURE_WORDS FEATURE...]`.
+ * The `flakey` target: reliable for `up` seconds, unreliable for `down` seconds, and so on from the
+ * load of the table. Counterpart: dm-flakey. `DEVICE OFFSET UP DOWN [#FEATURE_WORDS FEATURE...]`.
  *
  * While down: everything fails, or as the features say: writes vanish (`drop_writes`) or fail
- * (`error_writes`), reads fail (`error_reads`), bytes are changed on the way. A flush counts as a write.
+ * (`error_writes`), reads fail (`error_reads`), bytes are changed on the way. A flush counts as a
+ * write.
  */
 
 import { EIO, OK } from '../../base/errno.ts';
