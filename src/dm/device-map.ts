@@ -208,7 +208,8 @@ function checkUuid(uuid: string): void {
   if (uuid.length <= UUID_LENGTH_MAX && !/[^\x21-\x7e]/.test(uuid)) return;
   throw new UserError(
     'bad-uuid',
-    `Cannot use uuid "${shorten(uuid)}": it must be at most ${UUID_LENGTH_MAX} printable ASCII characters`,
+    `Cannot use uuid "${shorten(uuid)}": it must be at most ${UUID_LENGTH_MAX} characters, ` +
+      'printable ASCII all of them',
     { errno: EINVAL },
   );
 }

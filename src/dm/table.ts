@@ -153,7 +153,9 @@ function checkArea(typeName: string, { device, start, length }: TargetDevice): v
       `Cannot create target "${typeName}": device "${device.name}" has ${size} sectors, ` +
         `must have at least ${start + length} (start ${start} and length ${length})`,
       {
-        kernelMessage: `${device.name} too small for target: start=${start}, len=${length}, dev_size=${size}`,
+        kernelMessage:
+          `${device.name} too small for target: ` +
+          `start=${start}, len=${length}, dev_size=${size}`,
         errno: EINVAL,
       },
     );
