@@ -15,6 +15,7 @@ export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
+export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EISDIR = 21;
 export const EINVAL = 22;
@@ -39,6 +40,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ENOMEM, 'ENOMEM'],
   [EACCES, 'EACCES'],
   [EBUSY, 'EBUSY'],
+  [ENODEV, 'ENODEV'],
   [ENOTDIR, 'ENOTDIR'],
   [EISDIR, 'EISDIR'],
   [EINVAL, 'EINVAL'],

@@ -138,11 +138,13 @@ export class DeviceMap {
   readonly byNumber: DeviceNaming = (device) => this.numberOf(device);
 
   /**
-   * Gives a device a number before any table names it. @throws UserError where it cannot be found.
+   * Gives a device a number before any table names it: `number`, or the next free one.
+   *
+   * @throws UserError where it cannot be found.
    */
-  async notice(name: string): Promise<string> {
+  async notice(name: string, number?: string): Promise<string> {
     const identity = await this.#options.opener.identify(name);
-    this.#numbers.notice({ identity, name });
+    this.#numbers.notice({ identity, name, ...(number === undefined ? {} : { number }) });
     return this.#numbers.ofIdentity(identity);
   }
 

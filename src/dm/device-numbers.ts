@@ -16,30 +16,31 @@ const UNDERLYING_MINOR_STEP = 16;
 export interface NumberedName {
   readonly identity: string;
   readonly name: string;
+  /** Its own number, where it has one already; else the next free one is given. */
+  readonly number?: string;
 }
 
 export class DeviceNumbers {
-  readonly #underlying: NumberedName[] = [];
+  readonly #underlying: Required<NumberedName>[] = [];
   readonly #minors = new Set<number>();
 
   /** Notes an underlying device, if it is new. */
-  notice(seen: NumberedName): void {
-    if (this.#indexOf(seen.identity) < 0) this.#underlying.push(seen);
+  notice({ identity, name, number }: NumberedName): void {
+    if (this.#find(identity) !== undefined) return;
+    this.#underlying.push({ identity, name, number: number ?? this.#nextNumber() });
   }
 
   /** The number of an underlying device that was noticed. */
   ofIdentity(identity: string): string {
-    const index = this.#indexOf(identity);
-    assert(index >= 0, `Device ${identity} has no number`);
-    return `${UNDERLYING_MAJOR}:${index * UNDERLYING_MINOR_STEP}`;
+    const found = this.#find(identity);
+    assert(found !== undefined, `Device ${identity} has no number`);
+    return found.number;
   }
 
   /** The underlying device of a number; null when there is none. */
   find(number: string): NumberedName | null {
-    const [major, minor] = number.split(':').map(Number);
-    if (major !== UNDERLYING_MAJOR || minor === undefined) return null;
-    if (minor % UNDERLYING_MINOR_STEP !== 0) return null;
-    return this.#underlying[minor / UNDERLYING_MINOR_STEP] ?? null;
+    const wanted = number.split(':').map(Number).join(':');
+    return this.#underlying.find((known) => known.number === wanted) ?? null;
   }
 
   /** The lowest free minor number for a mapped device, taken until `freeMinor`. */
@@ -54,8 +55,14 @@ export class DeviceNumbers {
     assert(this.#minors.delete(minor), `Minor number ${minor} is freed but not taken`);
   }
 
-  #indexOf(identity: string): number {
-    return this.#underlying.findIndex((known) => known.identity === identity);
+  #find(identity: string): Required<NumberedName> | undefined {
+    return this.#underlying.find((known) => known.identity === identity);
+  }
+
+  #nextNumber(): string {
+    const prefix = `${UNDERLYING_MAJOR}:`;
+    const given = this.#underlying.filter(({ number }) => number.startsWith(prefix)).length;
+    return `${prefix}${given * UNDERLYING_MINOR_STEP}`;
   }
 }
 
