@@ -77,6 +77,26 @@ export class VirtualClock implements Clock {
       if (!this.step()) return 'idle';
     }
   }
+
+  /**
+   * Runs what is due up to `untilMs`, and nothing later; then it is that time, unless `ended` said
+   * so before.
+   */
+  async advance(options: { ended: () => boolean; untilMs: number }): Promise<'ended' | 'advanced'> {
+    for (;;) {
+      await promisesSettled();
+      if (options.ended()) return 'ended';
+      if (this.#deferred.length === 0 && this.#nextDueMs() > options.untilMs) break;
+      this.step();
+    }
+    this.#nowMs = Math.max(this.#nowMs, options.untilMs);
+    return 'advanced';
+  }
+
+  #nextDueMs(): number {
+    while (this.#timers[0]?.cancelled === true) this.#timers.shift();
+    return this.#timers[0]?.at ?? Number.POSITIVE_INFINITY;
+  }
 }
 
 export type RunEnd = 'ended' | 'idle' | 'out-of-time';
