@@ -1,12 +1,13 @@
 /**
  * Makes a device byte-addressed, for clients that ignore its block size.
  *
- * An aligned request is handed to the device as it is. An unaligned read goes through a buffer of whole
- * blocks. An unaligned write becomes read, modify, write: alone on the blocks that it touches, from
- * its first read to the end of its write, or a neighbour in the same block would be undone.
+ * An aligned request is handed to the device as it is. An unaligned read goes through a buffer of
+ * whole blocks. An unaligned write becomes read, modify, write: alone on the blocks that it
+ * touches, from its first read to the end of its write, or a neighbour in the same block would be
+ * undone.
  *
  * Invariants:
- * - two running requests that change overlapping blocks are both aligned, and none of them is abandoned;
+ * - no request starts while an unaligned or an abandoned one runs on the same blocks;
  * - a waiting request overlaps an exclusive one that runs, or waits in front of it;
  * - requests that overlap nothing exclusive never wait, however long a device holds others.
  */
@@ -94,8 +95,8 @@ export class AlignDevice {
   }
 
   /**
-   * The submitter is gone. A request that has not started never will, and ends at once with EIO; for
-   * one that runs, newer writes to the same place wait, so that it cannot land on top of them.
+   * The submitter is gone. A request that has not started never will, and ends at once with EIO;
+   * for one that runs, newer writes to the same place wait, so that it cannot land on top of them.
    */
   abandon(request: ByteRequest): void {
     if (request.state === 'waiting') {
@@ -259,7 +260,9 @@ export class AlignDevice {
     if (this.#inFlight === 0 && this.#drainWaiters.length > 0) this.#tellDrained();
   }
 
-  /** Starts all that need not wait any longer, in order; a start that ends at once comes back here. */
+  /**
+   * Starts all that need not wait any longer, in order; a start that ends at once comes back here.
+   */
   #startWaiters(): void {
     if (this.#startingWaiters) return;
     this.#startingWaiters = true;
@@ -290,7 +293,9 @@ export class AlignDevice {
     return Math.floor(byte / this.#blockSize) * this.#blockSize;
   }
 
-  /** The end of the block that ends at or behind `byte`; the last block of a device may be short. */
+  /**
+   * The end of the block that ends at or behind `byte`; the last block of a device may be short.
+   */
   #blockEnd(byte: number): number {
     return Math.min(Math.ceil(byte / this.#blockSize) * this.#blockSize, this.size);
   }

@@ -2,7 +2,8 @@
  * One request addressed in bytes, with the bio that carries it out. Made once, then used again and
  * again: the fast path of a server is one such object and its bio per request in flight.
  *
- * Ownership follows `bio.ts`: from `AlignDevice.submit` to `onEnd` request and data are the device's.
+ * Ownership follows `bio.ts`: from `AlignDevice.submit` to `onEnd` request and data are the
+ * device's.
  */
 
 import { assert } from '../base/assert.ts';

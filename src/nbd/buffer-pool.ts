@@ -1,9 +1,9 @@
 /**
  * Receive and reply buffers, counted by reference and used again.
  *
- * A fresh buffer of a mebibyte costs more in page faults than the copy it saves; so buffers come back
- * here when the last who holds one lets go. What a pool keeps is bounded. Contents are never cleared:
- * only bytes that were written for a client may be sent to it.
+ * A fresh buffer of a mebibyte costs more in page faults than the copy it saves; so buffers come
+ * back here when the last who holds one lets go. What a pool keeps is bounded. Contents are never
+ * cleared: only bytes that were written for a client may be sent to it.
  */
 
 import { assert } from '../base/assert.ts';

@@ -37,7 +37,8 @@ const IGNORED_BYTES = 2 ** 14;
 
 /**
  * - `draining`: no more requests; what is in progress ends and is answered.
- * - `lingering`: all is answered and our side has ended; the client may take a moment to end its own.
+ * - `lingering`: all is answered and our side has ended; the client may take a moment to end its
+ *   own.
  */
 const STATUS = { handshake: 0, transmission: 1, draining: 2, lingering: 3, closed: 4 } as const;
 export type ConnectionStatus = keyof typeof STATUS;
@@ -95,6 +96,11 @@ export class Connection implements TransportSink {
   /** Requests that the client waits for. */
   get unanswered(): number {
     return this.#transmission?.unanswered ?? 0;
+  }
+
+  /** Bytes of replies that the client has not taken. */
+  get queuedBytes(): number {
+    return this.#replies.queuedBytes;
   }
 
   window(): Uint8Array {

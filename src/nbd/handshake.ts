@@ -1,8 +1,8 @@
 /**
  * Fixed-newstyle haggling as a state machine over received bytes; no sockets here.
  *
- * Invariants: the data of an option are consumed whole, whatever the verdict; at most one option is in
- * progress; a connection is dropped only for a broken MUST, a failed EXPORT_NAME, or excess.
+ * Invariants: the data of an option are consumed whole, whatever the verdict; at most one option
+ * is in progress; a connection is dropped only for a broken MUST, a failed EXPORT_NAME, or excess.
  * STARTTLS, metadata contexts and extended headers get their row in `OPTION_RULES` when they come.
  */
 
@@ -56,7 +56,8 @@ export interface HandshakeContext {
 }
 
 /**
- * - `more`: needs more bytes. - `done`: `negotiated` is set, transmission begins with the next byte.
+ * - `more`: needs more bytes. - `done`: `negotiated` is set, transmission begins with the next
+ *   byte.
  * - `close`: the client asked for the end; what was sent shall arrive. - `drop`: close at once.
  */
 export type HandshakeOutcome = 'more' | 'done' | 'close' | 'drop';

@@ -5,7 +5,7 @@
  * the socket is left over from a crash and is reclaimed; where somebody does, that is an error.
  */
 
-import { lstatSync, unlinkSync } from 'node:fs';
+import { fstatSync, lstatSync, readFileSync, unlinkSync } from 'node:fs';
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { UserError } from '../base/failure.ts';
 import { UNIX_SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
@@ -70,7 +70,9 @@ export class Listener {
   static async fd(fd: number, onTransport: (transport: Transport) => void): Promise<Listener> {
     const server = makeServer(onTransport);
     await listening(server, `Cannot listen on descriptor ${fd}`, () => server.listen({ fd }));
-    return new Listener(server, addressOf(server));
+    // Of a unix socket that it did not bind itself, Node does not know the path.
+    const address = server.address() === null ? unixAddressOf(fd) : addressOf(server);
+    return new Listener(server, address);
   }
 
   /** Accepts no more, and removes the path of a unix socket. */
@@ -150,6 +152,17 @@ function isAnswered(path: string): Promise<boolean> {
       resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
     });
   });
+}
+
+/** The path is "" where it cannot be found out, as for a socket without a name. */
+function unixAddressOf(fd: number): ListenAddress {
+  const inode = String(fstatSync(fd).ino);
+  // Columns of the kernel's table: six fields, the inode, the path.
+  const row = readFileSync('/proc/net/unix', 'utf8')
+    .split('\n')
+    .map((line) => line.split(' ').filter((field) => field !== ''))
+    .find((fields) => fields[6] === inode);
+  return { kind: 'unix', path: row?.slice(7).join(' ') ?? '' };
 }
 
 function addressOf(server: Server): ListenAddress {

@@ -1,14 +1,12 @@
 /**
- * One request of a client in progress: what its reply needs, beside the request to the device. Objects
- * are used again; a connection has at most as many as it may have requests in flight.
+ * One request of a client in progress: what its reply needs, beside the request to the device.
+ * Objects are used again; a connection has at most as many as it may have requests in flight.
  */
 
-import { NBD_DISCARD_SLICE_BYTES, NBD_PAYLOAD_BYTES_ADVERTISED } from '../base/limits.ts';
+import { NBD_DISCARD_SLICE_BYTES } from '../base/limits.ts';
 import { ByteRequest, type ByteRequestEnd } from '../block/byte-request.ts';
 import type { PooledBuffer } from './buffer-pool.ts';
-import { DATA_CHUNK_PREFIX_SIZE } from './codec/reply-codec.ts';
 import type { RequestHeader } from './codec/request-codec.ts';
-import { SIMPLE_REPLY_SIZE } from './constants.ts';
 
 export class PendingRequest {
   readonly request: ByteRequest;
@@ -63,10 +61,4 @@ export class PendingRequest {
     if (intoBlock !== 0) return Math.min(slice, blockSize - intoBlock);
     return slice < blockSize ? slice : slice - (slice % blockSize);
   }
-}
-
-/** Bytes of the reply to a READ of so many bytes. */
-export function readReplySize(length: number, structured: boolean): number {
-  if (!structured) return SIMPLE_REPLY_SIZE + length;
-  return length + DATA_CHUNK_PREFIX_SIZE * Math.ceil(length / NBD_PAYLOAD_BYTES_ADVERTISED);
 }

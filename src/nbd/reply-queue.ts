@@ -1,9 +1,9 @@
 /**
  * Replies on their way out: collected while a turn runs, sent together when it ends.
  *
- * Room for a reply is reserved in a shared buffer, for a READ before its data exist, so that the device
- * reads into the place from which it is sent. Replies that became ready next to each other in one
- * buffer leave as one piece.
+ * Room for a reply is reserved in a shared buffer, for a READ before its data exist, so that the
+ * device reads into the place from which it is sent. Replies that became ready next to each other
+ * in one buffer leave as one piece.
  */
 
 import { assert } from '../base/assert.ts';

@@ -1,6 +1,6 @@
 /**
- * The NBD server: listeners, the connections that they bring, the exports that these attach to, and an
- * end in good order, or at once.
+ * The NBD server: listeners, the connections that they bring, the exports that these attach to,
+ * and an end in good order, or at once.
  */
 
 import type { Clock } from '../base/clock.ts';
@@ -107,8 +107,8 @@ export class NbdServer {
   }
 
   /**
-   * Takes an export away from its clients: what is in flight is answered with EIO, connections close.
-   * Ends when its device has given back every request; false when there is no such export.
+   * Takes an export away from its clients: what is in flight is answered with EIO, connections
+   * close. Ends when its device has given back every request; false when there is no such export.
    */
   async removeExport(name: string): Promise<boolean> {
     const removed = this.#exports.remove(name);
@@ -135,8 +135,9 @@ export class NbdServer {
   }
 
   /**
-   * Accepts no more, lets what is in flight end for at most `graceMs`, answers the rest with ESHUTDOWN,
-   * and ends when the last connection has closed. Clients in their handshake do not delay it.
+   * Accepts no more, lets what is in flight end for at most `graceMs`, answers the rest with
+   * ESHUTDOWN, and ends when the last connection has closed. Clients in their handshake do not
+   * delay it.
    */
   async stop(options: { readonly graceMs: number }): Promise<void> {
     this.#stopping = true;

@@ -14,8 +14,6 @@ import type { Clock } from '../base/clock.ts';
 import { EIO, type IoResult, OK } from '../base/errno.ts';
 import {
   NBD_BYTES_IN_FLIGHT_MAX,
-  NBD_ERROR_TEXT_BYTES_MAX,
-  NBD_PAYLOAD_BYTES_ADVERTISED,
   NBD_PAYLOAD_BYTES_MAX,
   NBD_REPLY_BYTES_QUEUED_MAX,
   NBD_REQUESTS_IN_FLIGHT_MAX,
@@ -24,34 +22,19 @@ import {
 import type { ByteRequest } from '../block/byte-request.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { FrameReader } from './codec/frame-reader.ts';
-import {
-  type Cookie,
-  DATA_CHUNK_PREFIX_SIZE,
-  encodeDataChunkPrefix,
-  encodeErrorChunk,
-  encodeNoneChunk,
-  encodeSimpleReply,
-  errorChunkSize,
-} from './codec/reply-codec.ts';
 import { decodeRequest, RequestHeader } from './codec/request-codec.ts';
-import {
-  CHUNK_HEADER_SIZE,
-  COMMAND_FLAGS,
-  COMMANDS,
-  commandName,
-  REQUEST_SIZE,
-  SIMPLE_REPLY_SIZE,
-} from './constants.ts';
+import { COMMAND_FLAGS, COMMANDS, REQUEST_SIZE } from './constants.ts';
 import { toNbdError } from './errno-map.ts';
 import type { Negotiated } from './negotiated.ts';
 import type { PayloadBudget } from './payload-budget.ts';
-import { PendingRequest, readReplySize } from './pending-request.ts';
-import { errorText } from './printable.ts';
+import { PendingRequest } from './pending-request.ts';
 import type { ReplyQueue } from './reply-queue.ts';
+import { ReplyWriter } from './reply-writer.ts';
 import { type Refusal, type RequestFacts, validateRequest } from './validate-request.ts';
 
 /**
- * - `more`: everything received is parsed. - `stopped`: a bound is reached; `mayContinue` says when it
+ * - `more`: everything received is parsed. - `stopped`: a bound is reached; `mayContinue` says
+ *   when it
  *   is not any more. - `disconnect`: DISC. - `drop`: the client broke the protocol.
  */
 export type TransmissionOutcome = 'more' | 'stopped' | 'disconnect' | 'drop';
@@ -73,6 +56,7 @@ export class Transmission {
   readonly #negotiated: Negotiated;
   readonly #reader: FrameReader;
   readonly #replies: ReplyQueue;
+  readonly #writer: ReplyWriter;
   readonly #facts: { -readonly [Key in keyof RequestFacts]: RequestFacts[Key] };
   readonly #header = new RequestHeader();
   #phase: 'header' | 'admission' | 'payload' | 'refused-payload' = 'header';
@@ -99,6 +83,7 @@ export class Transmission {
     this.#reader = context.reader;
     this.#replies = context.replies;
     const { size, transmissionFlags, structuredReplies } = context.negotiated;
+    this.#writer = new ReplyWriter(context.replies, structuredReplies);
     this.#facts = { size, transmissionFlags, structuredReplies, stopping: false };
   }
 
@@ -125,7 +110,9 @@ export class Transmission {
     return outcome;
   }
 
-  /** The client sends no more, and no DISC: what has not started never will (NBD protocol, 16.1). */
+  /**
+   * The client sends no more, and no DISC: what has not started never will (NBD protocol, 16.1).
+   */
   abandonUnstarted(): void {
     if (this.#clientGone) return;
     this.#clientGone = true;
@@ -149,7 +136,7 @@ export class Transmission {
     this.abandonUnstarted();
     for (const pending of this.#requests) {
       if (!pending.busy || pending.answered) continue;
-      this.#replyError(pending, pending.command, error, text);
+      this.#writer.error(pending, pending.command, error, text);
       pending.answered = true;
       this.#unanswered -= 1;
     }
@@ -217,7 +204,7 @@ export class Transmission {
   #refuse(): void {
     this.#phase = 'header';
     const { error, text } = this.#refusal!;
-    this.#replyError(this.#header, this.#header.command, error, text);
+    this.#writer.error(this.#header, this.#header.command, error, text);
   }
 
   /** Counts the request that `#header` describes against all bounds, or lets it wait. */
@@ -297,9 +284,8 @@ export class Transmission {
   }
 
   #reserveRead(pending: PendingRequest): void {
-    const { structuredReplies } = this.#negotiated;
-    pending.sliceBytes = structuredReplies ? NBD_PAYLOAD_BYTES_ADVERTISED : pending.length;
-    pending.replyStart = this.#replies.reserve(readReplySize(pending.length, structuredReplies));
+    pending.sliceBytes = this.#writer.readPieceMax;
+    pending.replyStart = this.#replies.reserve(this.#writer.readReplySize(pending.length));
     pending.reply = this.#replies.reserved;
   }
 
@@ -321,10 +307,7 @@ export class Transmission {
       request.length = pending.length;
     } else if (command === COMMANDS.READ) {
       request.length = Math.min(pending.length - done, pending.sliceBytes);
-      const prefix = this.#negotiated.structuredReplies
-        ? DATA_CHUNK_PREFIX_SIZE * (1 + done / pending.sliceBytes)
-        : SIMPLE_REPLY_SIZE;
-      const at = pending.replyStart + prefix + done;
+      const at = pending.replyStart + this.#writer.dataStart(done);
       request.data = pending.reply!.bytes.subarray(at, at + request.length);
     } else {
       request.length = pending.nextSlice(bytes.blockSize);
@@ -361,8 +344,8 @@ export class Transmission {
       if (result === OK) {
         this.#replySuccess(pending);
       } else {
-        const error = toNbdError(result);
-        this.#replyError(pending, pending.command, error, pending.request.detail);
+        const { detail } = pending.request;
+        this.#writer.error(pending, pending.command, toNbdError(result), detail);
       }
     }
     pending.reply?.release();
@@ -375,58 +358,15 @@ export class Transmission {
   }
 
   #replySuccess(pending: PendingRequest): void {
-    const isRead = pending.command === COMMANDS.READ;
-    if (isRead && pending.reply !== null) {
-      this.#replyData(pending);
-    } else if (isRead && this.#negotiated.structuredReplies) {
-      const at = this.#replies.reserve(CHUNK_HEADER_SIZE);
-      encodeNoneChunk(this.#replies.reserved.view, at, pending);
-      this.#replies.push(this.#replies.reserved, at, CHUNK_HEADER_SIZE);
+    if (pending.command !== COMMANDS.READ) {
+      this.#writer.success(pending);
+    } else if (pending.reply === null) {
+      this.#writer.nothingRead(pending);
     } else {
-      this.#replySimple(pending, 0);
+      const buffer = pending.reply;
+      pending.reply = null;
+      this.#writer.data(buffer, pending);
     }
-  }
-
-  #replyData(pending: PendingRequest): void {
-    const { structuredReplies } = this.#negotiated;
-    const buffer = pending.reply!;
-    pending.reply = null;
-    const { length, sliceBytes, replyStart } = pending;
-    if (!structuredReplies) {
-      encodeSimpleReply(buffer.view, replyStart, pending, 0);
-    } else {
-      let at = replyStart;
-      for (let done = 0; done < length; done += sliceBytes) {
-        const size = Math.min(length - done, sliceBytes);
-        encodeDataChunkPrefix(buffer.view, at, pending, {
-          offset: pending.offset + done,
-          length: size,
-          done: done + size === length,
-        });
-        at += DATA_CHUNK_PREFIX_SIZE + size;
-      }
-    }
-    this.#replies.push(buffer, replyStart, readReplySize(length, structuredReplies));
-  }
-
-  #replySimple(cookie: Cookie, error: number): void {
-    const at = this.#replies.reserve(SIMPLE_REPLY_SIZE);
-    encodeSimpleReply(this.#replies.reserved.view, at, cookie, error);
-    this.#replies.push(this.#replies.reserved, at, SIMPLE_REPLY_SIZE);
-  }
-
-  #replyError(cookie: Cookie, command: number, error: number, detail: string | null): void {
-    if (!this.#negotiated.structuredReplies) {
-      this.#replySimple(cookie, error);
-      return;
-    }
-    const text = errorText(detail ?? `${commandName(command)} failed`, NBD_ERROR_TEXT_BYTES_MAX);
-    const size = errorChunkSize(text.length);
-    const at = this.#replies.reserve(size);
-    const buffer = this.#replies.reserved;
-    const textAt = encodeErrorChunk(buffer.view, at, cookie, { error, textSize: text.length });
-    buffer.bytes.set(text, textAt);
-    this.#replies.push(buffer, at, size);
   }
 
   #drop(reason: string): TransmissionOutcome {

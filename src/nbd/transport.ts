@@ -1,6 +1,7 @@
 /**
- * A byte stream in both directions, as a connection sees it: a socket, or its stand-in in a simulation.
- * Whoever reads decides where received bytes are placed, so that large payloads are never copied.
+ * A byte stream in both directions, as a connection sees it: a socket, or its stand-in in a
+ * simulation. Whoever reads decides where received bytes are placed, so that large payloads are
+ * never copied.
  */
 
 /** Where a server listens, and clients connect. */

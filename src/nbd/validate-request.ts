@@ -2,7 +2,8 @@
  * The one gate for client requests: behind it nobody checks again. The order of the checks decides
  * which error a request with several faults gets, and is a contract (table test).
  *
- * Magic, DISC and the hard cap on payloads come before, in `transmission.ts`: they end the connection.
+ * Magic, DISC and the hard cap on payloads come before, in `transmission.ts`: they end the
+ * connection.
  */
 
 import { NBD_PAYLOAD_BYTES_ADVERTISED, NBD_PAYLOAD_BYTES_MAX } from '../base/limits.ts';

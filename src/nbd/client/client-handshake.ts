@@ -1,5 +1,6 @@
 /**
- * The client's side of the handshake: greeting, STRUCTURED_REPLY if wanted, then GO. No sockets here.
+ * The client's side of the handshake: greeting, STRUCTURED_REPLY if wanted, then GO. No sockets
+ * here.
  */
 
 import type { FrameReader } from '../codec/frame-reader.ts';

@@ -1,8 +1,9 @@
 /**
  * A small NBD client: any number of requests in flight, simple or structured replies, unix or TCP.
  *
- * Each request is a promise. An error reply rejects it with `NbdError`; a lost connection rejects all
- * that are in flight with `NbdConnectionError`, and then nobody knows whether they took effect.
+ * Each request is a promise. An error reply rejects it with `NbdError`; a lost connection rejects
+ * all that are in flight with `NbdConnectionError`, and then nobody knows whether they took
+ * effect.
  */
 
 import { assert } from '../../base/assert.ts';

@@ -16,7 +16,9 @@ export class NbdError extends Error {
   }
 }
 
-/** The connection ended or could not be made: whether a request in flight took effect is unknown. */
+/**
+ * The connection ended or could not be made: whether a request in flight took effect is unknown.
+ */
 export class NbdConnectionError extends Error {
   override readonly name = 'NbdConnectionError';
 }

@@ -40,7 +40,9 @@ export class ReplyReader {
     this.#options = options;
   }
 
-  /** Consumes all complete replies. @throws NbdConnectionError when the server breaks the protocol. */
+  /**
+   * Consumes all complete replies. @throws NbdConnectionError when the server breaks the protocol.
+   */
   advance(reader: FrameReader): void {
     while (this.#advanceOne(reader)) {
       // Each reply finishes a request, or adds to one.

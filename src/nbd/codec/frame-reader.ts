@@ -1,13 +1,13 @@
 /**
  * Bytes in, frames out: where received bytes are placed, and which of them were not consumed yet.
  *
- * A frame is always contiguous. Frames taken out of it are slices of the receive buffer, which is held
- * until the last of them is let go. A large frame gets a buffer of its own, with room for one more
- * request header behind it: so in a stream of large writes every payload is received into the place
- * from which it is written, and nothing is copied.
+ * A frame is always contiguous. Frames taken out of it are slices of the receive buffer, which is
+ * held until the last of them is let go. A large frame gets a buffer of its own, with room for one
+ * more request header behind it: so in a stream of large writes every payload is received into the
+ * place from which it is written, and nothing is copied.
  *
- * Invariant: start <= end <= capacity, and bytes outside [start, end) are nobody's but those of frames
- * taken out before.
+ * Invariant: start <= end <= capacity, and bytes outside [start, end) are nobody's but those of
+ * frames taken out before.
  */
 
 import { assert } from '../../base/assert.ts';
@@ -19,7 +19,9 @@ const BUFFER_BYTES = 2 ** 18;
 const WINDOW_BYTES_MIN = 2 ** 13;
 /** From this size on, a frame is received by itself. */
 const LARGE_FRAME_BYTES = 2 ** 17;
-/** Behind a large frame another is likely: no more than this of it is received in the wrong place. */
+/**
+ * Behind a large frame another is likely: no more than this of it is received in the wrong place.
+ */
 const TAIL_BYTES = 2 ** 12;
 /** A larger buffer is given back behind its frame, or an idle connection would hold it for ever. */
 const STREAMING_BYTES_MAX = 2 ** 22;

@@ -1,6 +1,6 @@
 /**
- * Simple replies and structured chunks: values to bytes for the server, bytes to values for the client.
- * Cookies are two signed 32-bit halves, as in `request-codec.ts`.
+ * Simple replies and structured chunks: values to bytes for the server, bytes to values for the
+ * client. Cookies are two signed 32-bit halves, as in `request-codec.ts`.
  */
 
 import { assert } from '../../base/assert.ts';
@@ -121,7 +121,9 @@ export function decodeChunkHeader(view: DataView, at: number): ChunkHeader | nul
   };
 }
 
-/** The error number and text of an ERROR or ERROR_OFFSET chunk; `null` when its lengths are wrong. */
+/**
+ * The error number and text of an ERROR or ERROR_OFFSET chunk; `null` when its lengths are wrong.
+ */
 export function decodeErrorPayload(
   type: number,
   payload: Buffer,
