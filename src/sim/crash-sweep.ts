@@ -144,7 +144,13 @@ class CrashSweep {
     const wanted = this.#options.path?.[state.path.length];
     if (wanted !== undefined) {
       if (wanted.cut === STOP) await this.#stop(state);
-      else await this.#cutAt(state, wanted.cut);
+      else if (!(await this.#cutAt(state, wanted.cut)) && wanted.cut !== IDLE) {
+        const message = `life ${state.life} ended before it came to the cut that was asked for`;
+        this.#failures.push({
+          finding: { checker: 'results-expected', message },
+          path: state.path,
+        });
+      }
       return;
     }
     for (let event = 1; !this.#done && (await this.#cutAt(state, event)); event++) {
@@ -180,7 +186,7 @@ class CrashSweep {
 
   /** The life went to its end: it is judged, and its power is cut in the idle state it ended in. */
   async #ended(state: State, life: Life): Promise<void> {
-    this.#report(life.machine.findings, state, [...state.path, { cut: IDLE, fates: null }]);
+    this.#report(life.machine.findings, [...state.path, { cut: IDLE, fates: null }]);
     if (life.end === 'completed') await this.#wasCut(state, life, IDLE);
     if (state.life === 0 && this.#scenario.endsHealthy === true) await this.#stop(state);
   }
@@ -193,7 +199,7 @@ class CrashSweep {
       await checkAtRest(play.machine, play, play.client.oracle.afterOrderlyStop());
     });
     const path = [...state.path, { cut: STOP, fates: null }];
-    this.#report(life.machine.findings, state, path);
+    this.#report(life.machine.findings, path);
     if (life.end !== 'completed' || this.#done) return;
     await this.#restart({
       life: state.life + 1,
@@ -210,8 +216,8 @@ class CrashSweep {
     const states = machine.states();
     const allowed = oracle.afterPowerCut();
     const atCut = [...state.path, { cut, fates: null }];
-    if (cut !== IDLE) this.#report(machine.findings, state, atCut);
-    this.#report(checkLogCoversDivergence(states, machine.table, allowed), state, atCut);
+    if (cut !== IDLE) this.#report(machine.findings, atCut);
+    this.#report(checkLogCoversDivergence(states, machine.table, allowed), atCut);
     const unflushed = states.flatMap((device) => device.unflushed);
     const wanted = this.#options.path?.[state.path.length];
     if (wanted?.fates === null) return;
@@ -244,7 +250,7 @@ class CrashSweep {
     if (known < 0 && wanted === undefined) {
       const checked = await checkLife(this.#lifeOptions(state, undefined));
       this.#situation.learn(checked);
-      this.#report(checked.machine.findings, state, state.path);
+      this.#report(checked.machine.findings, state.path);
     }
     if (state.nested === 0) return;
     this.#nestable += 1;
@@ -279,13 +285,14 @@ class CrashSweep {
     return this.#options.nestedFates ?? NESTED_FATES;
   }
 
-  #report(findings: readonly Finding[], state: State, path: readonly CrashStep[]): void {
+  #report(findings: readonly Finding[], path: readonly CrashStep[]): void {
+    const { path: wanted } = this.#options;
+    if (wanted !== undefined && formatCrashPath(wanted) !== formatCrashPath(path)) return;
     for (const finding of findings) {
       const loss = (this.#scenario.expectedLosses ?? []).find((expected) =>
         expected.covers(finding, this.#situation),
       );
-      if (loss === undefined)
-        this.#failures.push({ finding, path: path.length === 0 ? state.path : path });
+      if (loss === undefined) this.#failures.push({ finding, path });
       else this.#losses.set(loss.name, this.#losses.get(loss.name)! + 1);
     }
   }

@@ -14,7 +14,7 @@ export function describeSweep(report: SweepReport): string[] {
   const cuts = report.cuts.map((count, life) => `${count} in life ${life}`).join(', ');
   const lines = [
     `${report.failures.length === 0 ? 'ok' : 'FAILED'} ${report.scenario}`,
-    `  seed ${report.seed}; cuts: ${cuts}; machines started: ${report.lives}`,
+    `  seed ${report.seed}; cuts: ${cuts === '' ? 'as asked' : cuts}; machines started: ${report.lives}`,
     `  outcomes of whole writes explored: ${outcomes.explored} of ${outcomes.total}; ` +
       `states: ${states.distinct} different of ${states.reached}; ` +
       `cut again: ${nested.explored} of ${nested.total}`,
@@ -37,7 +37,8 @@ export function replayCommand(report: SweepReport, failure: SweepFailure): strin
     .split(' ')
     .filter((step) => step !== '')
     .map((step) => `--at ${step}`);
-  const words = ['--scenario', report.scenario, '--seed', report.seed, ...steps, '--trace'];
+  const trace = steps.length === 0 ? [] : ['--trace'];
+  const words = ['--scenario', report.scenario, '--seed', report.seed, ...steps, ...trace];
   return `nbd-mirror crash ${words.join(' ')}`;
 }
 

@@ -39,7 +39,10 @@ export const WRITE_SCENARIOS: readonly Scenario[] = [
     log: { dirty: [] },
     expectedLosses: [RACING_WRITES],
     play: async (play) => {
-      play.slow(1, { ops: ['write'], extent: { sector: 8, count: 2 }, times: 1 }, 2);
+      // The first write overtaken on leg 1, the second kept behind on leg 0.
+      const extent = { sector: 8, count: 2 };
+      play.slow(1, { ops: ['write'], extent, times: 1 }, 2);
+      play.slow(0, { ops: ['write'], extent, skip: 1, times: 1 }, 2);
       await Promise.all([play.write(8, 2), play.write(8, 2)]);
       await play.idle();
     },
@@ -126,7 +129,7 @@ export const WRITE_SCENARIOS: readonly Scenario[] = [
     play: async (play) => {
       const before = play.write(2, 3);
       const suspended = play.suspend({ noflush: false });
-      const during = play.write(4, 3);
+      const during = play.write(5, 2);
       await Promise.all([before, suspended]);
       await play.resume();
       await during;
