@@ -89,6 +89,17 @@ export class ServerProcess {
     this.#child.kill('SIGKILL');
     await this.ended;
   }
+
+  /**
+   * Has another process kill it with -9 that much later. The test's own timers run when the test has
+   * nothing to do, and so when the server has something else to do than at other times.
+   */
+  async killAfter(delayMs: number): Promise<void> {
+    const command = 'sleep "$1"; kill -9 "$2"';
+    const args = ['-c', command, 'killer', String(delayMs / 1000), String(this.pid)];
+    spawn('bash', args, { stdio: 'ignore' });
+    await this.ended;
+  }
 }
 
 /** The tests run what was built; what was built must be what stands in `src`. */
