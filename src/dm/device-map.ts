@@ -11,7 +11,12 @@ import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import type { Probe } from '../base/probe.ts';
 import type { BlockDevice } from '../block/block-device.ts';
-import { DeviceNumbers, isDeviceNumber, MAPPED_DEVICE_MAJOR } from './device-numbers.ts';
+import {
+  DeviceNumbers,
+  isDeviceNumber,
+  isOurMajor,
+  MAPPED_DEVICE_MAJOR,
+} from './device-numbers.ts';
 import { MappedDevice } from './mapped-device.ts';
 import { MappedDeviceHandle } from './mapped-device-handle.ts';
 import type { DeviceNaming } from './target.ts';
@@ -31,6 +36,8 @@ export interface DeviceMapOptions {
   readonly opener: DeviceOpener;
   /** Devices can be read only. */
   readonly readOnly?: boolean;
+  /** A device's event number has risen. */
+  readonly onEvent?: (device: MappedDevice) => void;
 }
 
 export class DeviceMap {
@@ -57,21 +64,9 @@ export class DeviceMap {
 
   /** A new device without a table. @throws UserError for a name or uuid that is bad or taken. */
   create(name: string, options: { uuid?: string; readOnly?: boolean } = {}): MappedDevice {
-    checkName(name);
     const uuid = options.uuid ?? '';
-    checkUuid(uuid);
-    const taken = this.list().find(
-      (one) => one.name === name || (uuid !== '' && one.uuid === uuid),
-    );
-    if (taken !== undefined) {
-      const what = taken.name === name ? `name "${name}"` : `uuid "${uuid}"`;
-      throw new UserError(
-        'device-exists',
-        `Cannot create device "${name}": its ${what} is taken by device "${taken.name}"`,
-        { errno: EBUSY, kernelMessage: 'Device or resource busy' },
-      );
-    }
-    const { clock, log, probe, targetTypes, readOnly } = this.#options;
+    this.checkFree(name, uuid);
+    const { clock, log, probe, targetTypes, readOnly, onEvent } = this.#options;
     const minor = this.#numbers.takeMinor();
     const device = new MappedDevice({
       name,
@@ -83,9 +78,36 @@ export class DeviceMap {
       probe,
       targetTypes,
       devices: this.#underlying,
+      ...(onEvent === undefined ? {} : { onEvent }),
     });
     this.#byMinor.set(minor, device);
     return device;
+  }
+
+  /** @throws UserError unless a device could be created with them. */
+  checkFree(name: string, uuid: string): void {
+    checkName(name);
+    checkUuid(uuid);
+    this.#checkNotTaken(`create device "${name}"`, name, uuid);
+  }
+
+  /** @throws UserError for a name that is bad or taken, by this device too. */
+  rename(device: MappedDevice, name: string): void {
+    checkName(name);
+    this.#checkNotTaken(`rename device "${device.name}"`, name, '');
+    device.rename({ name });
+  }
+
+  /** A device gets its uuid once. @throws UserError */
+  setUuid(device: MappedDevice, uuid: string): void {
+    checkUuid(uuid);
+    const action = `set the uuid of device "${device.name}"`;
+    if (device.uuid !== '' || uuid === '') {
+      const problem = uuid === '' ? 'it is empty' : `it has the uuid "${device.uuid}" already`;
+      throw new UserError('bad-uuid', `Cannot ${action}: ${problem}`, { errno: EINVAL });
+    }
+    this.#checkNotTaken(action, null, uuid);
+    device.rename({ uuid });
   }
 
   /** By name, `/dev/mapper/NAME`, `MAJOR:MINOR` or `/dev/dm-MINOR`. @throws UserError */
@@ -165,11 +187,28 @@ export class DeviceMap {
     return device;
   }
 
-  /** A device number stands for the name under which the device was first seen. */
+  #checkNotTaken(action: string, name: string | null, uuid: string): void {
+    const taken = this.list().find(
+      (one) => one.name === name || (uuid !== '' && one.uuid === uuid),
+    );
+    if (taken === undefined) return;
+    const what = taken.name === name ? `name "${name}"` : `uuid "${uuid}"`;
+    throw new UserError(
+      'device-exists',
+      `Cannot ${action}: ${what} is taken by device "${taken.name}"`,
+      { errno: EBUSY, kernelMessage: 'Device or resource busy' },
+    );
+  }
+
+  /**
+   * A number that was given here stands for the name under which the device was first seen; one of
+   * another major is the host's.
+   */
   #pathOf(name: string): string {
     if (!isDeviceNumber(name)) return name;
     const noticed = this.#numbers.find(name);
     if (noticed !== null) return noticed.name;
+    if (!isOurMajor(name)) return name;
     throw new UserError(
       'no-device',
       `Cannot open device ${name}: there is no device of this number`,

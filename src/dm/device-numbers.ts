@@ -70,3 +70,8 @@ export class DeviceNumbers {
 export function isDeviceNumber(word: string): boolean {
   return /^\d{1,5}:\d{1,10}$/.test(word);
 }
+
+/** True for a device number whose major is given out here. */
+export function isOurMajor(number: string): boolean {
+  return [MAPPED_DEVICE_MAJOR, UNDERLYING_MAJOR].includes(Number(number.split(':')[0]));
+}

@@ -29,6 +29,8 @@ export interface MappedDeviceOptions {
   /** The N of 253:N. */
   readonly minor?: number;
   readonly readOnly?: boolean;
+  /** The event number has risen. */
+  readonly onEvent?: (device: MappedDevice) => void;
   readonly clock: Clock;
   readonly log: Logger;
   readonly probe: Probe;
@@ -36,17 +38,35 @@ export interface MappedDeviceOptions {
   readonly devices: UnderlyingDevices;
 }
 
+interface EventWaiter {
+  readonly resolve: (eventNumber: number) => void;
+}
+
+/** What clients and other devices have asked of a device since it was made. */
+export interface RequestCounts {
+  reads: number;
+  readSectors: number;
+  writes: number;
+  writtenSectors: number;
+}
+
 export class MappedDevice implements BlockDevice {
-  readonly name: string;
-  readonly uuid: string;
   readonly minor: number;
-  readonly #readOnly: boolean;
+  readonly requestCounts: RequestCounts = {
+    reads: 0,
+    readSectors: 0,
+    writes: 0,
+    writtenSectors: 0,
+  };
+  #name: string;
+  #uuid: string;
   readonly #options: MappedDeviceOptions;
   #live: Table | null = null;
   #inactive: Table | null = null;
-  /** New requests are deferred. True until the first resume. */
+  /** New requests are deferred. True until the first table is live. */
   #blocked = true;
-  #suspended = true;
+  /** As in the kernel, a device without a table is not suspended unless it was told so. */
+  #suspended = false;
   #noflushSuspending = false;
   #inFlight = 0;
   #deferred: Bio[] = [];
@@ -54,7 +74,7 @@ export class MappedDevice implements BlockDevice {
   /** Uses by clients and by tables of other devices. */
   #openCount = 0;
   #eventNumber = 0;
-  #eventWaiters: { above: number; resolve: (eventNumber: number) => void }[] = [];
+  #eventWaiters: EventWaiter[] = [];
   /** Life-cycle operations take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   readonly #pieceEnded = (bio: Bio, result: IoResult | typeof REQUEUE): void =>
@@ -62,10 +82,24 @@ export class MappedDevice implements BlockDevice {
 
   constructor(options: MappedDeviceOptions) {
     this.#options = options;
-    this.name = options.name;
-    this.uuid = options.uuid ?? '';
+    this.#name = options.name;
+    this.#uuid = options.uuid ?? '';
     this.minor = options.minor ?? 0;
-    this.#readOnly = options.readOnly ?? false;
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  get uuid(): string {
+    return this.#uuid;
+  }
+
+  /** For the device map only, which knows what is taken. Whoever waits for an event looks again. */
+  rename(to: { readonly name?: string; readonly uuid?: string }): void {
+    this.#name = to.name ?? this.#name;
+    this.#uuid = to.uuid ?? this.#uuid;
+    if (this.#live !== null) this.#event();
   }
 
   get sizeSectors(): SectorCount {
@@ -80,7 +114,7 @@ export class MappedDevice implements BlockDevice {
   get capabilities(): DeviceCapabilities {
     const targets = this.#live?.targets ?? [];
     return {
-      readOnly: this.#readOnly,
+      readOnly: this.readOnly,
       discard: targets.length > 0 && targets.every(({ target }) => target.discardSupported),
       writeZeroes: targets.length > 0 && targets.every(({ target }) => target.writeZeroesSupported),
       rotational: false,
@@ -99,8 +133,9 @@ export class MappedDevice implements BlockDevice {
     return this.#inactive;
   }
 
+  /** As of the live table; before there is one, as the device was made. */
   get readOnly(): boolean {
-    return this.#readOnly;
+    return this.#live?.readOnly ?? this.#options.readOnly ?? false;
   }
 
   get openCount(): number {
@@ -126,10 +161,28 @@ export class MappedDevice implements BlockDevice {
     return this.#eventNumber;
   }
 
-  /** Ends with the event number as soon as it is above `above`. */
-  waitForEvent(above: number): Promise<number> {
-    if (this.#eventNumber > above) return Promise.resolve(this.#eventNumber);
-    return new Promise((resolve) => this.#eventWaiters.push({ above, resolve }));
+  /**
+   * Ends with the event number as soon as it is another than `seen`, which the kernel, too, does not
+   * compare by size; and with the same one when the device is removed, or `signal` says to give up.
+   */
+  waitForEvent(seen: number, signal?: AbortSignal): Promise<number> {
+    if (this.#eventNumber !== seen || signal?.aborted === true) {
+      return Promise.resolve(this.#eventNumber);
+    }
+    return new Promise((resolve) => {
+      const waiter: EventWaiter = {
+        resolve: (eventNumber) => {
+          signal?.removeEventListener('abort', giveUp);
+          resolve(eventNumber);
+        },
+      };
+      const giveUp = (): void => {
+        this.#eventWaiters = this.#eventWaiters.filter((one) => one !== waiter);
+        waiter.resolve(this.#eventNumber);
+      };
+      signal?.addEventListener('abort', giveUp);
+      this.#eventWaiters.push(waiter);
+    });
   }
 
   submit(bio: Bio): void {
@@ -141,12 +194,13 @@ export class MappedDevice implements BlockDevice {
   }
 
   /** Builds a table in the inactive slot, in place of one that was there. @throws UserError */
-  load(lines: readonly TableLine[]): Promise<void> {
+  load(lines: readonly TableLine[], options: { readOnly?: boolean } = {}): Promise<void> {
     return this.#inTurn(async () => {
       const { clock, log, probe, targetTypes, devices } = this.#options;
       const table = await Table.create(
         {
           deviceName: this.name,
+          readOnly: options.readOnly ?? this.#options.readOnly ?? false,
           clock,
           log,
           probe,
@@ -205,12 +259,16 @@ export class MappedDevice implements BlockDevice {
       this.#blocked = false;
       for (const bio of deferred) bio.fail(EIO, `Device "${this.name}" is removed`);
       for (const table of tables) await table?.destroy();
+      this.#wakeEventWaiters();
     });
   }
 
   async #suspend(noflush: boolean): Promise<void> {
     if (this.#suspended) return;
-    assert(this.#live !== null, 'A device that is not suspended has a live table');
+    if (this.#live === null) {
+      this.#suspended = true;
+      return;
+    }
     this.#noflushSuspending = noflush;
     await this.#live.presuspend();
     this.#blocked = true;
@@ -234,6 +292,7 @@ export class MappedDevice implements BlockDevice {
     }
     const live = this.#live;
     if (live === null) {
+      if (!this.#suspended) return;
       throw new UserError('no-table', `Cannot resume device "${this.name}": it has no table`, {
         hint: 'Load a table first',
         errno: EINVAL,
@@ -265,11 +324,12 @@ export class MappedDevice implements BlockDevice {
       bio.fail(EIO, `Device "${this.name}" has ${table.sizeSectors} sectors`);
       return;
     }
-    if (this.#readOnly && isWriteOp(bio.op)) {
+    if (table.readOnly && isWriteOp(bio.op)) {
       bio.fail(EIO, `Device "${this.name}" is read-only`);
       return;
     }
     this.#inFlight += 1;
+    this.#count(bio);
     splitBio(table, bio, this.#pieceEnded);
   }
 
@@ -287,12 +347,28 @@ export class MappedDevice implements BlockDevice {
     for (const waiter of waiters) waiter();
   }
 
+  #count(bio: Bio): void {
+    const counts = this.requestCounts;
+    if (bio.op === 'read') {
+      counts.reads += 1;
+      counts.readSectors += bio.count;
+    } else if (bio.op === 'write') {
+      counts.writes += 1;
+      counts.writtenSectors += bio.count;
+    }
+  }
+
   #event(): void {
     this.#eventNumber += 1;
     this.#options.probe.reached('F1', -1, -1);
-    const due = this.#eventWaiters.filter(({ above }) => this.#eventNumber > above);
-    this.#eventWaiters = this.#eventWaiters.filter(({ above }) => this.#eventNumber <= above);
-    for (const { resolve } of due) resolve(this.#eventNumber);
+    this.#wakeEventWaiters();
+    this.#options.onEvent?.(this);
+  }
+
+  #wakeEventWaiters(): void {
+    const waiters = this.#eventWaiters;
+    this.#eventWaiters = [];
+    for (const waiter of waiters) waiter.resolve(this.#eventNumber);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -9,6 +9,7 @@ import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
 import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
+import type { BlockDevice } from '../block/block-device.ts';
 import { asInTable } from './device-naming.ts';
 import { formatTableLine, type TableLine } from './table-line.ts';
 import type { DeviceNaming, StatusKind, Target, TargetDevice, TargetType } from './target.ts';
@@ -25,27 +26,39 @@ export interface PlacedTarget {
 /** What a table needs of the mapped device that it is made for. */
 export type TableEnvironment = Omit<TargetContext, 'length' | 'event'> & {
   readonly targetTypes: TargetTypes;
+  /** Writes and discards are refused. */
+  readonly readOnly?: boolean;
 };
 
 export class Table {
   readonly targets: readonly PlacedTarget[];
   readonly sizeSectors: SectorCount;
   readonly logicalBlockSize: number;
+  readonly readOnly: boolean;
+  /** Every device that its targets hold, once, in the order in which they were first asked for. */
+  readonly devices: readonly BlockDevice[];
   #onEvent: (() => void) | null = null;
 
-  private constructor(targets: readonly PlacedTarget[]) {
+  private constructor(parts: {
+    readonly targets: readonly PlacedTarget[];
+    readonly devices: readonly BlockDevice[];
+    readonly readOnly: boolean;
+  }) {
+    const { targets } = parts;
     this.targets = targets;
+    this.devices = parts.devices;
+    this.readOnly = parts.readOnly;
     this.sizeSectors = toSectorCount(targets.reduce((end, { length }) => end + length, 0));
-    const devices = targets.flatMap(({ target }) => target.devices);
-    this.logicalBlockSize = Math.max(
-      SECTOR_SIZE,
-      ...devices.filter(({ length }) => length > 0).map(({ device }) => device.logicalBlockSize),
-    );
+    this.logicalBlockSize = targets
+      .flatMap(({ target }) => target.devices)
+      .filter(({ length }) => length > 0)
+      .reduce((size, { device }) => Math.max(size, device.logicalBlockSize), SECTOR_SIZE);
   }
 
   /** @throws UserError naming the line at fault; every target made before is destroyed again. */
   static async create(environment: TableEnvironment, lines: readonly TableLine[]): Promise<Table> {
     const placed: PlacedTarget[] = [];
+    const devices = new Set<BlockDevice>();
     let table: Table | null = null;
     try {
       let end = 0;
@@ -55,7 +68,11 @@ export class Table {
         const context: TargetContext = {
           ...environment,
           length: toSectorCount(line.length),
-          getDevice: (name) => environment.getDevice(name),
+          getDevice: async (name) => {
+            const device = await environment.getDevice(name);
+            devices.add(device);
+            return device;
+          },
           putDevice: (device) => environment.putDevice(device),
           noflushSuspending: () => environment.noflushSuspending(),
           event: () => table?.event(),
@@ -67,7 +84,8 @@ export class Table {
       for (const { target, type } of placed) {
         for (const used of target.devices) checkArea(type.name, used);
       }
-      table = new Table(placed);
+      const readOnly = environment.readOnly ?? false;
+      table = new Table({ targets: placed, devices: [...devices], readOnly });
       return table;
     } catch (error) {
       for (const { target } of placed.reverse()) await target.destroy();

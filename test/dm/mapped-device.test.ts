@@ -104,13 +104,17 @@ t.test('MappedDevice.load() keeps the live table when the new one is refused', a
 });
 
 t.test(
-  'MappedDevice.clear() drops the inactive table, resume() without any is refused',
+  'MappedDevice.clear() drops the inactive table, resume() without any is refused if suspended',
   async (t) => {
     const rig = new MirrorRig();
     await rig.perform(rig.device.load(parseTable('0 32 linear leg0 0')));
     await rig.perform(rig.device.clear());
     t.ok(rig.disk('leg0').closed);
+    await rig.perform(rig.device.resume());
+    t.notOk(rig.device.suspended, 'as in the kernel, a new device is not suspended');
+    await rig.perform(rig.device.suspend({ noflush: false }));
     await t.rejects(rig.perform(rig.device.resume()), UserError);
+    t.ok(rig.device.suspended);
   },
 );
 
