@@ -30,7 +30,6 @@ export class AlignDevice {
   #exclusiveCount = 0;
   #inFlight = 0;
   #startingWaiters = false;
-  #drainWaiters: (() => void)[] = [];
 
   readonly #bioEnded = (bio: Bio, result: IoResult): void => {
     const request = bio.context as ByteRequest;
@@ -110,12 +109,6 @@ export class AlignDevice {
       request.exclusive = true;
       this.#exclusiveCount += 1;
     }
-  }
-
-  /** Ends when nothing is in flight any more. */
-  drained(): Promise<void> {
-    if (this.#inFlight === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#drainWaiters.push(resolve));
   }
 
   #startOrWait(request: ByteRequest): void {
@@ -257,7 +250,6 @@ export class AlignDevice {
     this.#inFlight -= 1;
     request.onEnd(request, result);
     if (this.#waiting.first !== null) this.#startWaiters();
-    if (this.#inFlight === 0 && this.#drainWaiters.length > 0) this.#tellDrained();
   }
 
   /**
@@ -277,12 +269,6 @@ export class AlignDevice {
       request = this.#waiting.first;
     }
     this.#startingWaiters = false;
-  }
-
-  #tellDrained(): void {
-    const waiters = this.#drainWaiters;
-    this.#drainWaiters = [];
-    for (const waiter of waiters) waiter();
   }
 
   #isListed(request: ByteRequest): boolean {

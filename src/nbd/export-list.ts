@@ -29,7 +29,6 @@ export class ExportList {
   remove(name: string): Export | undefined {
     const removed = this.#byName.get(name);
     this.#byName.delete(name);
-    if (removed !== undefined) removed.removed = true;
     return removed;
   }
 

@@ -1,5 +1,6 @@
 /** A device under a name: what clients may see of it, and what they may do with it. */
 
+import { assert } from '../base/assert.ts';
 import { UserError } from '../base/failure.ts';
 import { NBD_CONNECTIONS_MAX, NBD_LISTED_STRING_BYTES_MAX } from '../base/limits.ts';
 import { sectorsToBytes } from '../base/units.ts';
@@ -28,7 +29,8 @@ export class Export {
   readonly connectionsMax: number;
   /** Connections in transmission. */
   connectionCount = 0;
-  removed = false;
+  #inFlight = 0;
+  readonly #drainWaiters: (() => void)[] = [];
 
   /** @throws UserError for a name or description that cannot be served. */
   constructor(options: ExportOptions, bytes: AlignDevice) {
@@ -45,6 +47,24 @@ export class Export {
           'sectors, must be below 2^53 bytes',
       );
     }
+  }
+
+  /** A request of one of its clients has begun, and is through at the device, respectively. */
+  requestBegan(): void {
+    this.#inFlight += 1;
+  }
+
+  requestEnded(): void {
+    this.#inFlight -= 1;
+    assert(this.#inFlight >= 0, `More requests of "${this.name}" ended than began`);
+    if (this.#inFlight > 0) return;
+    for (const waiter of this.#drainWaiters.splice(0)) waiter();
+  }
+
+  /** Ends when the device holds no request of a client of this export. */
+  drained(): Promise<void> {
+    if (this.#inFlight === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#drainWaiters.push(resolve));
   }
 
   transmissionFlags(structuredReplies: boolean): number {

@@ -120,7 +120,7 @@ export class NbdServer {
     await this.#whenClosed(() =>
       attached.every((connection) => !this.#connections.has(connection)),
     );
-    await removed.bytes.drained();
+    await removed.drained();
     return true;
   }
 

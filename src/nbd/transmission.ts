@@ -241,6 +241,7 @@ export class Transmission {
     const hasPayload = command === COMMANDS.WRITE || command === COMMANDS.READ;
     pending.begin(this.#header, hasPayload ? length : 0);
     this.#unanswered += 1;
+    this.#negotiated.export.requestBegan();
     return pending;
   }
 
@@ -354,6 +355,7 @@ export class Transmission {
     this.#free.push(pending);
     this.#payloadBytes -= pending.payloadBytes;
     this.#context.budget.give(pending.payloadBytes);
+    this.#negotiated.export.requestEnded();
     if (!this.#parsing) this.#replies.schedule();
   }
 

@@ -180,22 +180,6 @@ t.test(
   },
 );
 
-t.test('AlignDevice.drained() ends with the last request', async (t) => {
-  const { device, align } = setUp();
-  device.hold();
-  submit(align, { op: 'write', offset: 5, length: 5 });
-  let drained = false;
-  const waiting = align.drained().then(() => {
-    drained = true;
-  });
-  await Promise.resolve();
-  t.notOk(drained);
-  device.release();
-  await waiting;
-  await align.drained();
-  t.ok(drained);
-});
-
 /** A device that ends its bios in any order, later; every write is applied at its end. */
 class ShuffledDevice extends ScriptedDevice {
   readonly #bios: Bio[] = [];
