@@ -252,7 +252,8 @@ class CrashSweep {
       this.#situation.learn(checked);
       this.#report(checked.machine.findings, state.path);
     }
-    if (state.nested === 0) return;
+    const repeated = this.#options.path !== undefined;
+    if (state.nested === 0 || (repeated && wanted === undefined)) return;
     this.#nestable += 1;
     if (wanted === undefined && !this.#drawNested(key)) return;
     this.#nested += 1;
