@@ -15,26 +15,30 @@
  * a log in user space may.
  */
 
-import { assert } from '../base/assert.ts';
+import { unreachable } from '../base/assert.ts';
 
 export type RegionState = 'clean' | 'dirty' | 'nosync' | 'recovering';
 export type TransitionOwner = 'turn' | 'completion';
 
-const LEGAL: ReadonlySet<string> = new Set([
-  'turn: clean > dirty',
-  'completion: dirty > clean',
-  'completion: dirty > nosync',
-  'completion: nosync > nosync',
-  'completion: recovering > nosync',
-  'turn: clean > recovering',
-  'turn: dirty > recovering',
-  'turn: nosync > recovering',
-  'turn: dirty > nosync',
-  'turn: nosync > nosync',
-  'turn: recovering > nosync',
-]);
+const LEGAL: Readonly<
+  Record<TransitionOwner, Readonly<Record<RegionState, readonly RegionState[]>>>
+> = {
+  turn: {
+    clean: ['dirty', 'recovering'],
+    dirty: ['recovering', 'nosync'],
+    nosync: ['recovering', 'nosync'],
+    recovering: ['nosync'],
+  },
+  completion: {
+    clean: [],
+    dirty: ['clean', 'nosync'],
+    nosync: ['nosync'],
+    recovering: ['nosync'],
+  },
+};
 
 /** Asserts that `owner` may move a region from `from` to `to`. */
 export function assertTransition(owner: TransitionOwner, from: RegionState, to: RegionState): void {
-  assert(LEGAL.has(`${owner}: ${from} > ${to}`), `Region went ${from} > ${to} by the ${owner}`);
+  if (LEGAL[owner][from].includes(to)) return;
+  unreachable(`Region went from ${from} to ${to} by the ${owner}`);
 }
