@@ -116,10 +116,7 @@ export class RegionHash<W extends RegionWrite> {
   /** A counted write has ended, whatever became of it. */
   writeEnded(write: W): void {
     const entry = this.#entryOf(write.region);
-    assert(
-      write.counted && entry.pending > 0,
-      `Region ${entry.region} has no pending write to end`,
-    );
+    assert(write.counted && entry.pending > 0, 'A write ends that is not pending');
     write.counted = false;
     entry.pending -= 1;
     this.#options.probe.reached('W10', -1, entry.region);
@@ -244,7 +241,7 @@ export class RegionHash<W extends RegionWrite> {
 
   #entryOf(region: Region): RegionEntry<W> {
     const entry = this.#entries.get(region);
-    assert(entry !== undefined, `Region ${region} is not in the hash`);
+    assert(entry !== undefined, 'A region with a write is not in the hash');
     return entry;
   }
 
@@ -270,7 +267,7 @@ export class RegionHash<W extends RegionWrite> {
   // --- changes ----------------------------------------------------------------------------------
 
   #count(entry: RegionEntry<W>, write: W): void {
-    assert(!write.counted, `A write to region ${entry.region} is counted twice`);
+    assert(!write.counted, 'A write is counted twice');
     write.counted = true;
     entry.pending += 1;
     this.#options.probe.reached('W1', -1, entry.region);
@@ -356,7 +353,7 @@ export class RegionHash<W extends RegionWrite> {
     for (const entry of named) {
       if (entry.list !== list) continue;
       entry.list = 'none';
-      assert(entry.pending === 0, `Region ${entry.region} leaves with ${entry.pending} writes`);
+      assert(entry.pending === 0, 'A region leaves the hash with writes pending');
       this.#entries.delete(entry.region);
       taken.push(entry);
     }
