@@ -116,7 +116,6 @@ export class DeviceMap {
     if (found !== null) return found;
     throw new UserError('no-device', `Cannot find device "${shorten(word)}": there is none`, {
       errno: ENXIO,
-      kernelMessage: 'No such device or address',
       hint: '"nbd-mirror ls" lists the devices.',
     });
   }
@@ -140,7 +139,7 @@ export class DeviceMap {
         'device-busy',
         `Cannot remove device "${device.name}": it is in use ${device.openCount} times, ` +
           'must be in use by nobody',
-        { errno: EBUSY, kernelMessage: 'Device or resource busy' },
+        { errno: EBUSY },
       );
     }
     this.#byMinor.delete(device.minor);
@@ -196,7 +195,7 @@ export class DeviceMap {
     throw new UserError(
       'device-exists',
       `Cannot ${action}: ${what} is taken by device "${taken.name}"`,
-      { errno: EBUSY, kernelMessage: 'Device or resource busy' },
+      { errno: EBUSY },
     );
   }
 
@@ -214,7 +213,6 @@ export class DeviceMap {
       `Cannot open device ${name}: there is no device of this number`,
       {
         errno: ENXIO,
-        kernelMessage: 'No such device or address',
       },
     );
   }

@@ -11,6 +11,7 @@ import type { Sector, SectorCount } from '../base/units.ts';
 import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { asInTable } from './device-naming.ts';
+import { MAPPED_DEVICE_MAJOR } from './device-numbers.ts';
 import { formatTableLine, type TableLine } from './table-line.ts';
 import type { DeviceNaming, StatusKind, Target, TargetDevice, TargetType } from './target.ts';
 import type { TargetContext } from './target-context.ts';
@@ -172,7 +173,7 @@ function checkArea(typeName: string, { device, start, length }: TargetDevice): v
         `must have at least ${start + length} (start ${start} and length ${length})`,
       {
         kernelMessage:
-          `${device.name} too small for target: ` +
+          `${kernelName(device.name)} too small for target: ` +
           `start=${start}, len=${length}, dev_size=${size}`,
         errno: EINVAL,
       },
@@ -187,4 +188,10 @@ function checkArea(typeName: string, { device, start, length }: TargetDevice): v
       { errno: EINVAL },
     );
   }
+}
+
+/** The kernel's name of a device: `vdb` of /dev/vdb, `dm-1` of 253:1. */
+function kernelName(name: string): string {
+  if (name.startsWith(`${MAPPED_DEVICE_MAJOR}:`)) return `dm-${name.split(':')[1]}`;
+  return name.slice(name.lastIndexOf('/') + 1);
 }

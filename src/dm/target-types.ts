@@ -1,5 +1,6 @@
 /** Lookup over an explicit list of target types: whoever composes a machine hands it over. */
 
+import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { TargetType } from './target.ts';
 
@@ -22,7 +23,7 @@ export class TargetTypes {
     throw new UserError(
       'unknown-target-type',
       `Cannot create target: type is "${name.slice(0, 80)}", must be one of ${known}`,
-      { kernelMessage: 'unknown target type' },
+      { kernelMessage: 'unknown target type', errno: EINVAL },
     );
   }
 }
