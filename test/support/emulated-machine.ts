@@ -60,6 +60,8 @@ export interface Job<T> {
   ended: boolean;
   value?: T;
   error?: unknown;
+  /** For work that is itself a job; the machine must be run meanwhile. */
+  readonly promise: Promise<T>;
 }
 
 export interface IoAnswer {
@@ -128,6 +130,12 @@ export class EmulatedMachine {
   }
 
   // --- devices by name; every error is a UserError in the job ---------------
+
+  createEmpty(name: string, options: { uuid?: string; readOnly?: boolean } = {}): Job<void> {
+    return this.start(`create ${name}`, async () => {
+      this.map.create(name, options);
+    });
+  }
 
   /** Creates, loads and resumes, as one command; where the table is refused nothing stays. */
   createDevice(
@@ -198,6 +206,10 @@ export class EmulatedMachine {
     return this.#disks.find((disk) => disk.path === path)?.cache ?? this.map.get(path);
   }
 
+  hasDevice(path: string): boolean {
+    return this.#disks.some((disk) => disk.path === path) || this.map.find(path) !== null;
+  }
+
   /** Sends one request past all caches; the device is in use until it ends. */
   send(path: string, options: IoOptions): Job<IoAnswer> {
     const count = options.count ?? 0;
@@ -228,8 +240,9 @@ export class EmulatedMachine {
 
   /** Begins something that may take time, or for ever. */
   start<T>(what: string, work: () => Promise<T>): Job<T> {
-    const job: Job<T> = { what, ended: false };
-    void work().then(
+    const promise = work();
+    const job: Job<T> = { what, ended: false, promise };
+    void promise.then(
       (value) => {
         job.value = value;
         job.ended = true;

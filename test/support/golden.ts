@@ -9,7 +9,8 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { assert } from '../../src/base/assert.ts';
 
-const DIRECTORY = join(import.meta.dirname, '../golden');
+/** Where the project's own recordings are. */
+export const GOLDEN_DIRECTORY = join(import.meta.dirname, '../golden');
 
 export type GoldenAction =
   /** The machine was booted; these are its disks. */
@@ -69,25 +70,25 @@ export interface GoldenCase {
   readonly steps: readonly GoldenStep[];
 }
 
-/** The names of all cases, sorted. */
-export function goldenCaseNames(): string[] {
-  return readdirSync(DIRECTORY)
+/** The names of all cases of a directory, sorted. */
+export function goldenCaseNames(directory: string = GOLDEN_DIRECTORY): string[] {
+  return readdirSync(directory)
     .filter((file) => file.endsWith('.txt'))
     .map((file) => file.slice(0, -'.txt'.length))
     .sort();
 }
 
-export function goldenText(name: string): string {
-  return readFileSync(join(DIRECTORY, `${name}.txt`), 'utf8');
+export function goldenText(name: string, directory: string = GOLDEN_DIRECTORY): string {
+  return readFileSync(join(directory, `${name}.txt`), 'utf8');
 }
 
 /** Raw bytes that a case kept: `disk-fresh.synced.bin`. */
-export function goldenBytes(file: string): Uint8Array {
-  return new Uint8Array(readFileSync(join(DIRECTORY, file)));
+export function goldenBytes(file: string, directory: string = GOLDEN_DIRECTORY): Uint8Array {
+  return new Uint8Array(readFileSync(join(directory, file)));
 }
 
-export function loadGoldenCase(name: string): GoldenCase {
-  return parseGoldenCase(name, goldenText(name));
+export function loadGoldenCase(name: string, directory: string = GOLDEN_DIRECTORY): GoldenCase {
+  return parseGoldenCase(name, goldenText(name, directory));
 }
 
 /** Throws, with the line's number, at anything that the form does not allow. */
