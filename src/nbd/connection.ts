@@ -205,7 +205,8 @@ export class Connection implements TransportSink {
 
   /** Replies left, or requests ended: go on where a bound had stopped us. */
   #progressed(): void {
-    if (this.#advancing) return;
+    // While we do not read we do not see the end of a client; what it left unparsed must not begin.
+    if (this.#advancing || this.#transport.broken) return;
     if (this.#stopped && this.#status === 'transmission') {
       if (this.#advance()) this.#transport.resume();
     } else {

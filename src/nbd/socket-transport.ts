@@ -72,6 +72,10 @@ export class SocketTransport implements Transport {
     return this.#socket.writableLength;
   }
 
+  get broken(): boolean {
+    return this.#socket.errored !== null || this.#socket.destroyed;
+  }
+
   start(sink: TransportSink): void {
     assert(this.#sink === null, 'A transport was started twice');
     this.#sink = sink;

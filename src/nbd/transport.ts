@@ -27,6 +27,8 @@ export interface Transport {
   readonly peer: string;
   /** Bytes given to `send` that have not left yet. */
   readonly queuedBytes: number;
+  /** A send has failed: the peer is gone, and `closed` follows. */
+  readonly broken: boolean;
   /** Once, before anything else. */
   start(sink: TransportSink): void;
   /** `onSent` is called, in the order of the calls, when the bytes belong to the caller again. */

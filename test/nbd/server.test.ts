@@ -262,3 +262,53 @@ t.test('NbdServer shows a client that stops reading the end of its patience', as
   t.ok(last > 0 && last <= 80 * 2 ** 20, `${last} bytes wait`);
   client.destroy();
 });
+
+t.test('NbdServer loses no byte when it stops and goes on reading a socket', async (t) => {
+  const device = new ScriptedDevice({ name: 'disk', sectors: 16_384 });
+  const server = newServer(t, { device });
+  await server.listenUnix(join(tempDir(t), 's'));
+  await server.listenTcp('127.0.0.1', 0);
+  for (const address of server.addresses()) {
+    const client = await NbdClient.connect({ address });
+    const expected = Buffer.alloc(device.bytes.length);
+    const writes: Promise<void>[] = [];
+    for (let at = 0, turn = 1; at < expected.length; turn++) {
+      const length = Math.min([512, 4096, 20_480, 512, 262_144][turn % 5]!, expected.length - at);
+      const data = Buffer.alloc(length, turn);
+      data.copy(expected, at);
+      writes.push(client.write(at, data));
+      at += length;
+    }
+    const all = Promise.all(writes);
+    // All that may be in flight is held, then let go together: the server stops again and again.
+    const connection = server.connections.at(-1)!;
+    while (client.inFlight > 0) {
+      device.hold();
+      for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+      t.ok(connection.unanswered <= 128);
+      device.release();
+      await new Promise(setImmediate);
+    }
+    await all;
+    t.ok(expected.equals(device.bytes), `${writes.length} writes`);
+    device.bytes.fill(0);
+    await client.disconnect();
+  }
+});
+
+t.test('NbdServer begins nothing of a killed client that it had not begun before', async (t) => {
+  const device = new ScriptedDevice({ name: 'disk', sectors: 64 });
+  const server = newServer(t, { device });
+  const path = join(tempDir(t), 's');
+  await server.listenUnix(path);
+  device.hold();
+  const client = connect({ path });
+  const writes = Array.from({ length: 300 }, () => wire.write(0, Buffer.alloc(512)));
+  client.write(Buffer.concat([wire.clientFlags(), wire.exportName(), ...writes]));
+  while (device.heldCount < 128) await new Promise(setImmediate);
+  client.destroy();
+  await once(client, 'close');
+  device.release();
+  while (server.connections.length > 0) await new Promise(setImmediate);
+  t.equal(device.seen.length, 128);
+});

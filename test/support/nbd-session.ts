@@ -28,6 +28,10 @@ export class MemoryTransport implements Transport {
   #corked: number | null = null;
   #feeding = false;
 
+  get broken(): boolean {
+    return this.destroyed;
+  }
+
   get queuedBytes(): number {
     return this.#queued.reduce((sum, { size }) => sum + size, 0);
   }
