@@ -11,10 +11,11 @@ const FAILURES_SHOWN_MAX = 5;
 
 export function describeSweep(report: SweepReport): string[] {
   const { outcomes, states, nested } = report;
-  const cuts = report.cuts.map((count, life) => `${count} in life ${life}`).join(', ');
+  const perLife = report.cuts.map((count, life) => `${count} in life ${life}`).join(', ');
+  const cuts = perLife === '' ? 'as asked' : perLife;
   const lines = [
     `${report.failures.length === 0 ? 'ok' : 'FAILED'} ${report.scenario}`,
-    `  seed ${report.seed}; cuts: ${cuts === '' ? 'as asked' : cuts}; machines started: ${report.lives}`,
+    `  seed ${report.seed}; cuts: ${cuts}; machines started: ${report.lives}`,
     `  outcomes of whole writes explored: ${outcomes.explored} of ${outcomes.total}; ` +
       `states: ${states.distinct} different of ${states.reached}; ` +
       `cut again: ${nested.explored} of ${nested.total}`,

@@ -1,6 +1,6 @@
 /**
- * A mirror of a hundred lines for testing the sweep itself: one request at a time, nothing clever, right
- * unless it is told to be wrong.
+ * A mirror of a hundred lines for testing the sweep itself: one request at a time, nothing clever,
+ * right unless it is told to be wrong.
  */
 
 import { OK } from '../../src/base/errno.ts';
@@ -82,7 +82,8 @@ class ToyMirror {
     const legs = table.legs.map(legDevice).join(' ');
     const health = 'A'.repeat(table.legs.length);
     const ratio = `${this.inSync}/${this.#regionCount}`;
-    return `0 ${table.sectors} mirror ${table.legs.length} ${legs} ${ratio} 1 ${health} 3 disk log A`;
+    const start = `0 ${table.sectors} mirror ${table.legs.length}`;
+    return `${start} ${legs} ${ratio} 1 ${health} 3 disk log A`;
   }
 
   async #serve(bio: Bio): Promise<void> {
