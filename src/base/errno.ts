@@ -57,6 +57,27 @@ export function errnoName(result: IoResult): string {
   return NAMES.get(result) ?? `errno ${result}`;
 }
 
+const TEXTS: ReadonlyMap<number, string> = new Map([
+  [EPERM, 'Operation not permitted'],
+  [ENOENT, 'No such file or directory'],
+  [EIO, 'Input/output error'],
+  [ENXIO, 'No such device or address'],
+  [ENOMEM, 'Cannot allocate memory'],
+  [EACCES, 'Permission denied'],
+  [EBUSY, 'Device or resource busy'],
+  [ENODEV, 'No such device'],
+  [ENOTDIR, 'Not a directory'],
+  [EISDIR, 'Is a directory'],
+  [EINVAL, 'Invalid argument'],
+  [ENOSPC, 'No space left on device'],
+  [EROFS, 'Read-only file system'],
+]);
+
+/** What the C library says of it; its name where that is not known here. */
+export function errnoText(errno: number): string {
+  return TEXTS.get(errno) ?? errnoName(errno);
+}
+
 /** The errno of an error thrown by `node:fs`, EIO where it carries none. */
 export function errnoOfError(error: unknown): IoResult {
   const errno = (error as { errno?: unknown } | null)?.errno;

@@ -100,3 +100,12 @@ export const INSPECT_RANGES_MAX = 100_000;
  * superblock.
  */
 export const LOG_PROBE_BYTES = 1024 * 1024;
+
+/** Control: the body of a request; the largest table has a million characters, and JSON escapes. */
+export const CONTROL_BODY_BYTES_MAX = 4 * 2 ** 20;
+
+/** Control: a word such as a name or a path; what is wrong with it beyond its length is told. */
+export const CONTROL_WORD_LENGTH_MAX = 8192;
+
+/** Control: events that a client which was away can still have. */
+export const CONTROL_EVENTS_KEPT = 1024;

@@ -147,6 +147,13 @@ export class DeviceMap {
     this.#numbers.freeMinor(device.minor);
   }
 
+  /** The mapped devices that a device's tables, live or inactive, stand on. */
+  below(device: MappedDevice): MappedDevice[] {
+    return [device.liveTable, device.inactiveTable]
+      .flatMap((table) => table?.devices ?? [])
+      .flatMap((one) => (one instanceof MappedDeviceHandle ? [one.mapped] : []));
+  }
+
   /** `major:minor` of a device below a table, or of a mapped device. */
   numberOf(device: BlockDevice): string {
     const mapped = device instanceof MappedDeviceHandle ? device.mapped : device;

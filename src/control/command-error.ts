@@ -1,0 +1,40 @@
+/**
+ * A verb that was refused, with the line that `dmsetup` prints for it: scripts know that line, people
+ * need ours beside it.
+ */
+
+import { EINVAL, errnoText } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+
+export class CommandError extends UserError {
+  readonly dmsetupLine: string;
+
+  constructor(cause: UserError, dmsetupLine: string) {
+    const { code, message, hint, kernelMessage, errno } = cause;
+    super(code, message, {
+      ...(hint === undefined ? {} : { hint }),
+      ...(kernelMessage === undefined ? {} : { kernelMessage }),
+      errno: errno ?? EINVAL,
+      cause,
+    });
+    this.dmsetupLine = dmsetupLine;
+  }
+}
+
+/**
+ * Does what the kernel does in the ioctl of that name; a refusal reads as `dmsetup` tells it.
+ * `subject` is the name and, behind a space, the uuid or number, each possibly empty.
+ */
+export async function ioctl<T>(
+  name: string,
+  subject: string,
+  work: () => T | Promise<T>,
+): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UserError) || error instanceof CommandError) throw error;
+    const reason = errnoText(error.errno ?? EINVAL);
+    throw new CommandError(error, `device-mapper: ${name} ioctl on ${subject} failed: ${reason}`);
+  }
+}

@@ -1,0 +1,49 @@
+/** The table of verbs: every way to drive the daemon, for the command line and over HTTP. */
+
+import {
+  clearVerb,
+  createVerb,
+  loadVerb,
+  removeVerb,
+  renameVerb,
+  resumeVerb,
+  suspendVerb,
+} from './lifecycle-commands.ts';
+import {
+  depsVerb,
+  infoVerb,
+  lsVerb,
+  statusVerb,
+  tableVerb,
+  targetsVerb,
+  versionVerb,
+} from './report-commands.ts';
+import type { Verb } from './verb.ts';
+import { messageVerb, waitVerb } from './waiting-commands.ts';
+
+export const VERBS: readonly Verb[] = [
+  createVerb,
+  removeVerb,
+  lsVerb,
+  infoVerb,
+  targetsVerb,
+  versionVerb,
+  tableVerb,
+  statusVerb,
+  depsVerb,
+  suspendVerb,
+  resumeVerb,
+  loadVerb,
+  clearVerb,
+  renameVerb,
+  waitVerb,
+  messageVerb,
+];
+
+const BY_NAME = new Map(
+  VERBS.flatMap((verb) => [verb.name, ...(verb.aliases ?? [])].map((name) => [name, verb])),
+);
+
+export function findVerb(name: string): Verb | null {
+  return BY_NAME.get(name) ?? null;
+}

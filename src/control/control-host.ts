@@ -1,0 +1,50 @@
+/**
+ * What the verbs need of whoever composed the devices: all that `control` may not know itself, such as
+ * NBD and the mirror, is handed in through this.
+ */
+
+import type { Clock } from '../base/clock.ts';
+import type { Logger } from '../base/log.ts';
+import type { DeviceMap } from '../dm/device-map.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+import type { Target } from '../dm/target.ts';
+
+/** How clients reach devices. */
+export interface DeviceExports {
+  /** The device has a live table: clients may come. Shown before: nothing changes for its clients. */
+  show(device: MappedDevice): void;
+  /**
+   * No client may come any more, from this call on; those that are there are answered with EIO and
+   * lose their connection. Ends when the device has given back all their requests.
+   */
+  hide(device: MappedDevice): Promise<void>;
+  /** The device has another name now; its clients stay. */
+  renamed(device: MappedDevice): void;
+  /** Connections to the device; each counts in its open count too. */
+  clientsOf(device: MappedDevice): number;
+}
+
+/** More of a target than its status line says, for live displays. */
+export interface TargetDetails {
+  readonly regions: Readonly<Record<string, number>>;
+  readonly legs: readonly { readonly name: string; readonly health: string }[];
+  /** Writes that wait until somebody repairs the mirror. */
+  readonly heldWrites: number;
+  readonly queued: number;
+  readonly regionSectors: number;
+  readonly inSync: number;
+  readonly counters: Readonly<Record<string, number>>;
+}
+
+export interface ControlHost {
+  readonly devices: DeviceMap;
+  readonly exports: DeviceExports;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Of the product. */
+  readonly version: string;
+  /** Another one in each life of the daemon; part of the numbers of events. */
+  readonly instance: string;
+  /** Null for a target of which no more is known. */
+  detailsOf(target: Target): TargetDetails | null;
+}

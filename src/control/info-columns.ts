@@ -1,0 +1,161 @@
+/** The columns of `info -c`: fields, their headings and widths, and the report made of them. */
+
+import { UserError } from '../base/failure.ts';
+import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+import { CommandError } from './command-error.ts';
+import { tablesOf } from './output.ts';
+
+interface Column {
+  readonly heading: string;
+  readonly width: number;
+  readonly align: 'left' | 'right';
+  readonly meaning: string;
+  value(device: MappedDevice): string;
+}
+
+const COLUMNS: Readonly<Record<string, Column>> = {
+  name: {
+    heading: 'Name',
+    width: 16,
+    align: 'left',
+    meaning: 'Name of mapped device.',
+    value: ({ name }) => name,
+  },
+  uuid: {
+    heading: 'UUID',
+    width: 32,
+    align: 'left',
+    meaning: 'Unique (optional) identifier for mapped device.',
+    value: ({ uuid }) => uuid,
+  },
+  blkdevname: {
+    heading: 'BlkDevName',
+    width: 16,
+    align: 'left',
+    meaning: 'Name of block device.',
+    value: ({ minor }) => `dm-${minor}`,
+  },
+  attr: {
+    heading: 'Stat',
+    width: 4,
+    align: 'left',
+    meaning: '(L)ive, (I)nactive, (s)uspended, (r)ead-only, read-(w)rite.',
+    value: (device) =>
+      [
+        device.liveTable === null ? '-' : 'L',
+        device.inactiveTable === null ? '-' : 'I',
+        device.suspended ? 's' : '-',
+        device.readOnly ? 'r' : 'w',
+      ].join(''),
+  },
+  tables_loaded: {
+    heading: 'Tables',
+    width: 6,
+    align: 'left',
+    meaning: 'Which of the live and inactive table slots are filled.',
+    value: (device) => tablesOf(device, 'None', '+'),
+  },
+  suspended: {
+    heading: 'Suspended',
+    width: 9,
+    align: 'left',
+    meaning: 'Whether the device is suspended.',
+    value: ({ suspended }) => (suspended ? 'Suspended' : 'Active'),
+  },
+  readonly: {
+    heading: 'Read-only',
+    width: 9,
+    align: 'left',
+    meaning: 'Whether the device is read-only or writeable.',
+    value: ({ readOnly }) => (readOnly ? 'Read-only' : 'Writeable'),
+  },
+  devno: {
+    heading: 'DevNo',
+    width: 5,
+    align: 'left',
+    meaning: 'Device major and minor numbers',
+    value: ({ minor }) => `${MAPPED_DEVICE_MAJOR}:${minor}`,
+  },
+  major: {
+    heading: 'Maj',
+    width: 3,
+    align: 'right',
+    meaning: 'Block device major number.',
+    value: () => `${MAPPED_DEVICE_MAJOR}`,
+  },
+  minor: {
+    heading: 'Min',
+    width: 3,
+    align: 'right',
+    meaning: 'Block device minor number.',
+    value: ({ minor }) => `${minor}`,
+  },
+  open: {
+    heading: 'Open',
+    width: 4,
+    align: 'right',
+    meaning: 'Number of references to open device, if requested.',
+    value: ({ openCount }) => `${openCount}`,
+  },
+  segments: {
+    heading: 'Targ',
+    width: 4,
+    align: 'right',
+    meaning: 'Number of segments in live table, if present.',
+    value: ({ liveTable }) => `${liveTable?.targets.length ?? 0}`,
+  },
+  events: {
+    heading: 'Event',
+    width: 6,
+    align: 'right',
+    meaning: 'Number of most recent event.',
+    value: ({ eventNumber }) => `${eventNumber}`,
+  },
+};
+
+const DEFAULT_FIELDS = 'name,major,minor,attr,open,segments,events,uuid';
+
+export interface ColumnOptions {
+  readonly fields?: string | undefined;
+  readonly noHeadings: boolean;
+  readonly separator?: string | undefined;
+}
+
+/** @throws UserError for a field that is not known. */
+export function formatColumns(devices: readonly MappedDevice[], options: ColumnOptions): string {
+  const columns = chooseColumns(options.fields);
+  const rows = devices.map((device) => columns.map((column) => column.value(device)));
+  // Without headings it is for programs: nothing is aligned.
+  if (options.noHeadings) {
+    return rows.map((row) => `${row.join(options.separator ?? ':')}\n`).join('');
+  }
+  const widths = columns.map(({ heading, width }, index) =>
+    Math.max(width, heading.length, ...rows.map((row) => row[index]!.length)),
+  );
+  const separator = options.separator ?? ' ';
+  const heading = columns.map((column, index) => column.heading.padEnd(widths[index]!));
+  const lines = rows.map((row) =>
+    row.map((value, index) =>
+      columns[index]!.align === 'left'
+        ? value.padEnd(widths[index]!)
+        : value.padStart(widths[index]!),
+    ),
+  );
+  return [heading, ...lines].map((words) => `${words.join(separator)}\n`).join('');
+}
+
+/** The words of `-o`: fields, or with a plus those beside the usual ones. */
+function chooseColumns(fields = ''): Column[] {
+  const words = fields.startsWith('+') ? `${DEFAULT_FIELDS},${fields.slice(1)}` : fields;
+  return (words === '' ? DEFAULT_FIELDS : words).split(',').map((word) => {
+    if (Object.hasOwn(COLUMNS, word)) return COLUMNS[word]!;
+    const known = Object.keys(COLUMNS).join(', ');
+    const shown = word.slice(0, 80);
+    const error = new UserError(
+      'bad-field',
+      `Cannot print columns: field is "${shown}", must be one of ${known}`,
+    );
+    throw new CommandError(error, `Unrecognised field: ${shown}`);
+  });
+}

@@ -1,0 +1,82 @@
+/** Texts as `dmsetup` prints them, byte for byte, from what the verbs found. */
+
+import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+
+const READ_AHEAD_SECTORS = 256;
+const TARGET_COLUMNS = 16;
+const LABEL_COLUMNS = 19;
+
+export const NO_DEVICES = 'No devices found\n';
+
+/** One row of `ls`. */
+export function formatLs(name: string, inBrackets: string): string {
+  return `${name}\t(${inBrackets})\n`;
+}
+
+/** The lines of `status` and `table`: each behind its device's name where there may be several. */
+export function formatLines(
+  device: MappedDevice,
+  lines: readonly string[],
+  prefixed: boolean,
+): string {
+  const prefix = prefixed ? `${device.name}: ` : '';
+  // A device without a table has one empty line.
+  const shown = lines.length === 0 ? [''] : lines;
+  return shown.map((line) => `${prefix}${line}\n`).join('');
+}
+
+export function formatDeps(
+  device: MappedDevice,
+  names: readonly string[],
+  prefixed: boolean,
+): string {
+  const prefix = prefixed ? `${device.name}: ` : '';
+  const list = names.map((name) => ` (${name})`).join('');
+  return `${prefix}${names.length} dependencies\t:${list}\n`;
+}
+
+export function formatTarget(name: string, version: readonly number[]): string {
+  return `${name.padEnd(TARGET_COLUMNS)} v${version.join('.')}\n`;
+}
+
+export function formatVersion(library: string, driver: string): string {
+  return [
+    `${label('Library version:')}${library}`,
+    `${label('Driver version:')}${driver}`,
+    '',
+  ].join('\n');
+}
+
+/** The block of `info`, with the empty line behind it. */
+export function formatInfo(device: MappedDevice): string {
+  const { liveTable: live, inactiveTable: inactive, uuid } = device;
+  const hasNode = live !== null || inactive !== null;
+  const readOnly = device.readOnly ? ' (READ-ONLY)' : '';
+  return [
+    `${label('Name:')}${device.name}`,
+    `${label('State:')}${device.suspended ? 'SUSPENDED' : 'ACTIVE'}${readOnly}`,
+    ...(hasNode ? [`${label('Read Ahead:')}${READ_AHEAD_SECTORS}`] : []),
+    `${label('Tables present:')}${tablesOf(device, 'None', ' & ').toUpperCase().replace('NONE', 'None')}`,
+    `${label('Open count:')}${device.openCount}`,
+    `${label('Event number:')}${device.eventNumber}`,
+    `${label('Major, minor:')}${MAPPED_DEVICE_MAJOR}, ${device.minor}`,
+    `${label('Number of targets:')}${live?.targets.length ?? 0}`,
+    ...(uuid === '' ? [] : [`UUID: ${uuid}`]),
+    '',
+    '',
+  ].join('\n');
+}
+
+/** "Live", "Live & Inactive" and so on. */
+export function tablesOf(device: MappedDevice, none: string, joint: string): string {
+  const present = [
+    ...(device.liveTable === null ? [] : ['Live']),
+    ...(device.inactiveTable === null ? [] : ['Inactive']),
+  ];
+  return present.length === 0 ? none : present.join(joint);
+}
+
+function label(text: string): string {
+  return text.padEnd(LABEL_COLUMNS);
+}

@@ -1,0 +1,306 @@
+/** The verbs that tell how things are, and change nothing. */
+
+import * as v from 'valibot';
+import { UserError } from '../base/failure.ts';
+import { asInTable } from '../dm/device-naming.ts';
+import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+import type { Table } from '../dm/table.ts';
+import type { DeviceNaming, StatusKind } from '../dm/target.ts';
+import { CommandError, ioctl } from './command-error.ts';
+import type { Control } from './control.ts';
+import { formatColumns } from './info-columns.ts';
+import {
+  formatDeps,
+  formatInfo,
+  formatLines,
+  formatLs,
+  formatTarget,
+  formatVersion,
+  NO_DEVICES,
+} from './output.ts';
+import { allDevices, type DeviceChoice, findDevice, subjectOf } from './select-device.ts';
+import {
+  type Answer,
+  defineVerb,
+  deviceEntries,
+  flagSchema,
+  namingSchema,
+  wordSchema,
+} from './verb.ts';
+
+/** Of the ioctl interface that is imitated (specification 13.5). */
+const DRIVER_VERSION = '4.47.0';
+
+/** One device, or all of them where none is named. */
+const reportEntries = {
+  ...deviceEntries,
+  /** Put the name before each line although one device is named. */
+  prefix: flagSchema,
+  target: v.optional(wordSchema),
+  inactive: flagSchema,
+};
+
+interface Report {
+  readonly devices: readonly MappedDevice[];
+  readonly prefixed: boolean;
+}
+
+async function chooseReport(
+  control: Control,
+  choice: DeviceChoice & { readonly prefix: boolean },
+  ioctlName: string | null,
+): Promise<Report> {
+  const { device, uuid } = choice;
+  if (device === undefined && uuid === undefined) {
+    return { devices: allDevices(control), prefixed: true };
+  }
+  const found = await (ioctlName === null
+    ? findOrTell(control, choice)
+    : ioctl(ioctlName, subjectOf(choice), () => findDevice(control, choice)));
+  return { devices: [found], prefixed: choice.prefix };
+}
+
+/** Where `dmsetup` asks for the device's state first, it tells differently that there is none. */
+function findOrTell(control: Control, choice: DeviceChoice): MappedDevice {
+  try {
+    return findDevice(control, choice);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    throw new CommandError(error, 'Device does not exist.');
+  }
+}
+
+/** The text for each device, or that there is no device at all. */
+function joinTexts(control: Control, texts: readonly string[]): string {
+  return control.host.devices.list().length === 0 ? NO_DEVICES : texts.join('');
+}
+
+function namingOf(control: Control, naming: 'name' | 'devno'): DeviceNaming {
+  return naming === 'devno' ? control.host.devices.byNumber : asInTable;
+}
+
+function tableOf(device: MappedDevice, inactive: boolean): Table | null {
+  return inactive ? device.inactiveTable : device.liveTable;
+}
+
+function numberOf(device: MappedDevice): string {
+  return `${MAPPED_DEVICE_MAJOR}:${device.minor}`;
+}
+
+export const lsVerb = defineVerb({
+  name: 'ls',
+  usage: '[--target <type>] [-o devno|devname|blkdevname]',
+  summary: 'list the devices',
+  readsOnly: true,
+  input: v.strictObject(
+    {
+      target: v.optional(wordSchema),
+      naming: v.optional(
+        v.picklist(
+          ['devno', 'devname', 'blkdevname'],
+          'must be "devno", "devname" or "blkdevname"',
+        ),
+        'devno',
+      ),
+    },
+    'must be an object',
+  ),
+  run: async ({ control, input }) => {
+    const devices = allDevices(control).filter((device) => hasTarget(device, input.target));
+    const shown = (device: MappedDevice): string => {
+      if (input.naming === 'devname') return device.name;
+      if (input.naming === 'blkdevname') return `dm-${device.minor}`;
+      const comma = input.target === undefined ? ':' : ', ';
+      return `${MAPPED_DEVICE_MAJOR}${comma}${device.minor}`;
+    };
+    const rows = devices.map((device) => formatLs(device.name, shown(device)));
+    const json = devices.map((device) => ({
+      name: device.name,
+      uuid: device.uuid,
+      number: numberOf(device),
+    }));
+    const text = rows.length === 0 ? NO_DEVICES : rows.join('');
+    return { json: { devices: json }, text };
+  },
+});
+
+function hasTarget(device: MappedDevice, type: string | undefined): boolean {
+  if (type === undefined) return true;
+  return device.liveTable?.targets.some((placed) => placed.type.name === type) ?? false;
+}
+
+export const infoVerb = defineVerb({
+  name: 'info',
+  usage: '[-c [-o <fields>] [--noheadings] [--separator <text>]] [<device>...]',
+  summary: 'tell the state of devices',
+  readsOnly: true,
+  input: v.strictObject(
+    {
+      ...deviceEntries,
+      columns: flagSchema,
+      fields: v.optional(wordSchema),
+      noHeadings: flagSchema,
+      separator: v.optional(v.pipe(v.string('must be a string'), v.maxLength(80, 'is too long'))),
+    },
+    'must be an object',
+  ),
+  run: async ({ control, input }) => {
+    const { devices } = await chooseReport(control, { ...input, prefix: false }, null);
+    const json = { devices: devices.map((device) => describeDevice(control, device)) };
+    const texts = input.columns ? [formatColumns(devices, input)] : devices.map(formatInfo);
+    return { json, text: joinTexts(control, texts) };
+  },
+});
+
+function describeDevice(control: Control, device: MappedDevice) {
+  const { name, uuid, suspended, readOnly, openCount, eventNumber, requests } = device;
+  return {
+    name,
+    uuid,
+    number: numberOf(device),
+    suspended,
+    readOnly,
+    liveTable: device.liveTable !== null,
+    inactiveTable: device.inactiveTable !== null,
+    openCount,
+    clients: control.host.exports.clientsOf(device),
+    eventNumber,
+    targets: device.liveTable?.targets.length ?? 0,
+    sizeSectors: device.sizeSectors,
+    requests: { ...requests, ...device.requestCounts },
+  };
+}
+
+export const statusVerb = defineVerb({
+  name: 'status',
+  usage: '[--target <type>] [-o devno] [--inactive] [--watch] [<device>...]',
+  summary: 'print the status line of each target',
+  readsOnly: true,
+  input: v.strictObject(
+    { ...reportEntries, naming: namingSchema, details: flagSchema },
+    'must be an object',
+  ),
+  run: ({ control, input }) => reportTables(control, input, 'info', null),
+});
+
+export const tableVerb = defineVerb({
+  name: 'table',
+  usage: '[--target <type>] [-o devno] [--inactive] [<device>...]',
+  summary: 'print the table of each device',
+  readsOnly: true,
+  input: v.strictObject({ ...reportEntries, naming: namingSchema }, 'must be an object'),
+  run: ({ control, input }) =>
+    reportTables(control, { ...input, details: false }, 'table', 'table'),
+});
+
+interface TableReportInput extends DeviceChoice {
+  readonly prefix: boolean;
+  readonly target?: string | undefined;
+  readonly inactive: boolean;
+  readonly naming: 'name' | 'devno';
+  readonly details: boolean;
+}
+
+async function reportTables(
+  control: Control,
+  input: TableReportInput,
+  kind: StatusKind,
+  ioctlName: string | null,
+): Promise<Answer> {
+  const { devices, prefixed } = await chooseReport(control, input, ioctlName);
+  const nameOf = namingOf(control, input.naming);
+  const texts: string[] = [];
+  const json: unknown[] = [];
+  for (const device of devices) {
+    const table = tableOf(device, input.inactive);
+    const lines = (await table?.status(kind, nameOf)) ?? [];
+    const rows = (table?.targets ?? [])
+      .map((placed, index) => ({ placed, line: lines[index]! }))
+      .filter(({ placed }) => input.target === undefined || placed.type.name === input.target);
+    const hidden = input.target !== undefined && rows.length === 0;
+    const shown = rows.map(({ line }) => line);
+    if (!hidden) texts.push(formatLines(device, shown, prefixed));
+    json.push({
+      ...describeDevice(control, device),
+      targets: rows.map(({ placed, line }) => ({
+        start: placed.start,
+        length: placed.length,
+        type: placed.type.name,
+        line,
+        ...(input.details ? { details: control.host.detailsOf(placed.target) } : {}),
+      })),
+    });
+  }
+  return { json: { devices: json }, text: joinTexts(control, texts) };
+}
+
+export const depsVerb = defineVerb({
+  name: 'deps',
+  usage: '[-o devno|devname|blkdevname] [--inactive] [<device>...]',
+  summary: 'list the devices that a table stands on',
+  readsOnly: true,
+  input: v.strictObject(
+    {
+      ...deviceEntries,
+      prefix: flagSchema,
+      inactive: flagSchema,
+      naming: v.optional(
+        v.picklist(
+          ['devno', 'devname', 'blkdevname'],
+          'must be "devno", "devname" or "blkdevname"',
+        ),
+        'devno',
+      ),
+    },
+    'must be an object',
+  ),
+  run: async ({ control, input }) => {
+    const { devices, prefixed } = await chooseReport(control, input, 'deps');
+    const { byNumber } = control.host.devices;
+    const texts: string[] = [];
+    const json: unknown[] = [];
+    for (const device of devices) {
+      // The kernel puts each new one before the others.
+      const below = [...(tableOf(device, input.inactive)?.devices ?? [])].reverse();
+      const names = below.map((one) =>
+        input.naming === 'devno' ? byNumber(one).replace(':', ', ') : one.name,
+      );
+      texts.push(formatDeps(device, names, prefixed));
+      json.push({
+        name: device.name,
+        devices: below.map((one) => ({ name: one.name, number: byNumber(one) })),
+      });
+    }
+    return { json: { devices: json }, text: joinTexts(control, texts) };
+  },
+});
+
+export const targetsVerb = defineVerb({
+  name: 'targets',
+  usage: '',
+  summary: 'list the types of targets',
+  readsOnly: true,
+  input: v.strictObject({}, 'must be an object'),
+  run: async ({ control }) => {
+    const types = control.host.devices.targetTypes.list();
+    const json = types.map(({ name, version }) => ({ name, version: version.join('.') }));
+    const text = types.map(({ name, version }) => formatTarget(name, version)).join('');
+    return { json: { targets: json }, text };
+  },
+});
+
+export const versionVerb = defineVerb({
+  name: 'version',
+  usage: '',
+  summary: 'print versions',
+  readsOnly: true,
+  input: v.strictObject({}, 'must be an object'),
+  run: async ({ control }) => {
+    const { version } = control.host;
+    return {
+      json: { version, driver: DRIVER_VERSION },
+      text: formatVersion(`${version} (nbd-mirror)`, DRIVER_VERSION),
+    };
+  },
+});

@@ -1,0 +1,83 @@
+/** What a verb is: its words, what it takes, what it does, and what it answers. */
+
+import * as v from 'valibot';
+import { UserError } from '../base/failure.ts';
+import { CONTROL_WORD_LENGTH_MAX } from '../base/limits.ts';
+import type { Control } from './control.ts';
+
+export interface Answer {
+  readonly json: unknown;
+  /** What the command line prints: `dmsetup`'s text, every line ended; "" when there is none. */
+  readonly text: string;
+}
+
+export interface VerbCall<Input> {
+  readonly control: Control;
+  readonly input: Input;
+  /** The client has gone: nobody waits for the answer. */
+  readonly signal: AbortSignal;
+}
+
+type InputSchema = v.GenericSchema<unknown, unknown>;
+
+export interface VerbDefinition<Schema extends InputSchema> {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  /** As on a command line, behind the name. */
+  readonly usage: string;
+  readonly summary: string;
+  /** Changes nothing. */
+  readonly readsOnly: boolean;
+  readonly input: Schema;
+  run(call: VerbCall<v.InferOutput<Schema>>): Promise<Answer>;
+}
+
+export interface Verb extends Omit<VerbDefinition<InputSchema>, 'input' | 'run'> {
+  /** @throws UserError for input that it does not understand, or that it refuses. */
+  run(call: VerbCall<unknown>): Promise<Answer>;
+}
+
+export function defineVerb<Schema extends InputSchema>(definition: VerbDefinition<Schema>): Verb {
+  const { input: schema, run, ...words } = definition;
+  return {
+    ...words,
+    run: ({ control, input, signal }) =>
+      run({ control, input: parseInput(words.name, schema, input), signal }),
+  };
+}
+
+/** A word that a person wrote; the empty one is nobody's name. */
+export const wordSchema = v.pipe(
+  v.string('must be a string'),
+  v.nonEmpty('must not be empty'),
+  v.maxLength(CONTROL_WORD_LENGTH_MAX, `must have at most ${CONTROL_WORD_LENGTH_MAX} characters`),
+);
+
+export const flagSchema = v.optional(v.boolean('must be true or false'), false);
+
+/** One device, by its name (or path, or number) or by its uuid. */
+export const deviceEntries = { device: v.optional(wordSchema), uuid: v.optional(wordSchema) };
+
+/** How devices below a table are written. */
+export const namingSchema = v.optional(
+  v.picklist(['name', 'devno'], 'must be "name" or "devno"'),
+  'name',
+);
+
+function parseInput<Schema extends InputSchema>(
+  verb: string,
+  schema: Schema,
+  input: unknown,
+): v.InferOutput<Schema> {
+  const result = v.safeParse(schema, input, { abortEarly: true });
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  const path = v.getDotPath(issue);
+  const problem =
+    path === null
+      ? `its input ${issue.message}`
+      : issue.expected === 'never'
+        ? `"${path.slice(0, 80)}" is not known to it`
+        : `"${path.slice(0, 80)}" ${issue.message}`;
+  throw new UserError('bad-input', `Cannot ${verb}: ${problem}`);
+}
