@@ -16,10 +16,13 @@ import { PLAIN_TARGET_TYPES } from '../dm/targets/all-target-types.ts';
 import { UnderlyingDevices } from '../dm/underlying-devices.ts';
 import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
+import { openLogCopy } from './log-copy.ts';
 
 export interface MachineOptions {
   readonly deviceName: string;
   readonly readOnly: boolean;
+  /** How much there is of each log, by its name in the table. */
+  readonly logBytes: ReadonlyMap<string, number>;
   readonly aio: AioPolicy;
   readonly throttlePercent: number;
   readonly clock: Clock;
@@ -46,7 +49,11 @@ export function composeMappedDevice(options: MachineOptions): MappedDevice {
     ]),
     devices: new UnderlyingDevices({
       identify: (name) => identifyDevice(name),
-      open: (name) => openDevice(name, { readOnly, aio, now }),
+      open: (name) => {
+        const logBytes = options.logBytes.get(name);
+        if (readOnly && logBytes !== undefined) return openLogCopy(name, logBytes);
+        return openDevice(name, { readOnly, aio, now });
+      },
     }),
   });
 }

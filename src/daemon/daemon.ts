@@ -20,6 +20,7 @@ import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
 import { prepareDevices } from './prepare-devices.ts';
 import type { ServeOptions } from './serve-options.ts';
 import type { ServePlan } from './serve-plan.ts';
+import { bytesNeeded } from './table-devices.ts';
 
 /** How long requests in flight may take at a stop; held ones would wait for ever. */
 const STOP_GRACE_MS = 5000;
@@ -58,11 +59,20 @@ export class Daemon {
     environment: DaemonEnvironment,
   ): Promise<Daemon> {
     const { clock, log } = environment;
-    const { readOnly, create, overwriteLog, resizeLog } = options;
-    await prepareDevices(plan.uses, { create: create && !readOnly, overwriteLog, resizeLog, log });
+    const { readOnly } = options;
+    await prepareDevices(plan.uses, {
+      create: options.create && !readOnly,
+      overwriteLog: options.overwriteLog && !readOnly,
+      resizeLog: options.resizeLog,
+      sharedLegsAllowed: options.leg.length === 0,
+      log,
+    });
     const device = composeMappedDevice({
       deviceName: options.name === '' ? 'mirror' : options.name,
       readOnly,
+      logBytes: new Map(
+        plan.uses.filter(({ role }) => role === 'log').map((use) => [use.device, bytesNeeded(use)]),
+      ),
       aio: plan.aio,
       throttlePercent: plan.throttlePercent,
       clock,

@@ -7,18 +7,27 @@
  * where people are protected from a mistyped path: nothing has been written before.
  */
 
-import { errnoName } from '../base/errno.ts';
+import { errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
+import { bytesToSectors, roundUp } from '../base/units.ts';
 import { createMissing, identifyDevice, openDevice } from '../block/open-device.ts';
-import { LOG_REGIONS_UNKNOWN, LOG_VERSION, trustedRegions } from '../dirtylog/log-header.ts';
+import { runBio } from '../block/run-bio.ts';
+import {
+  LOG_BITSET_OFFSET,
+  LOG_REGIONS_UNKNOWN,
+  LOG_VERSION,
+  trustedRegions,
+} from '../dirtylog/log-header.ts';
 import { type LogProbe, probeLog } from '../dirtylog/log-probe.ts';
-import { bytesNeeded, type DeviceUse, type LogUse } from './table-devices.ts';
+import { bytesNeeded, type DeviceUse, type LegUse, type LogUse } from './table-devices.ts';
 
 export interface PrepareOptions {
   readonly create: boolean;
   readonly overwriteLog: boolean;
   readonly resizeLog: boolean;
+  /** Legs may share sectors of one device, as the kernel allows; it is only said. */
+  readonly sharedLegsAllowed: boolean;
   readonly log: Logger;
 }
 
@@ -28,7 +37,7 @@ export async function prepareDevices(
   options: PrepareOptions,
 ): Promise<void> {
   if (options.create) makeMissing(uses, options.log);
-  await checkRoles(uses, options.log);
+  await checkRoles(uses, options);
   for (const use of uses) {
     if (use.role === 'log') await checkLog(use, options);
   }
@@ -48,32 +57,40 @@ function makeMissing(uses: readonly DeviceUse[], log: Logger): void {
  * A log shares its file with nobody; legs may share one, as in the kernel, but not the same
  * sectors.
  */
-async function checkRoles(uses: readonly DeviceUse[], log: Logger): Promise<void> {
+async function checkRoles(uses: readonly DeviceUse[], options: PrepareOptions): Promise<void> {
   const identities = await Promise.all(uses.map((use) => identifyDevice(use.device)));
   for (const [second, use] of uses.entries()) {
     for (let first = 0; first < second; first++) {
       if (identities[first] !== identities[second]) continue;
       const other = uses[first]!;
-      if (use.role === 'leg' && other.role === 'leg') {
-        if (!overlap(use, other)) continue;
-        log.warn(`"${use.device}" is used twice, for two legs of a mirror: they are one copy`);
-        continue;
-      }
-      const names = other.device === use.device ? `"${use.device}"` : bothNames(other, use);
-      throw new UserError(
-        'device-used-twice',
-        `Cannot use ${names} as ${other.role} and as ${use.role}: it is the same file, ` +
-          'a log must have a file of its own',
-      );
+      if (use.role === 'leg' && other.role === 'leg') checkSharedLegs(other, use, options);
+      else throw usedTwice(other, use, 'a log must have a file of its own');
     }
   }
 }
 
-function bothNames(first: DeviceUse, second: DeviceUse): string {
-  return `"${first.device}" and "${second.device}"`;
+/** Two legs on the same sectors are one copy, which is no mirror. */
+function checkSharedLegs(first: LegUse, second: LegUse, options: PrepareOptions): void {
+  if (!overlap(first, second)) return;
+  const problem = usedTwice(first, second, 'each leg must have sectors of its own');
+  if (!options.sharedLegsAllowed) throw problem;
+  options.log.warn(problem.message);
 }
 
-function overlap(a: DeviceUse & { role: 'leg' }, b: DeviceUse & { role: 'leg' }): boolean {
+function usedTwice(first: DeviceUse, second: DeviceUse, requirement: string): UserError {
+  const names =
+    first.device === second.device
+      ? `"${first.device}"`
+      : `"${first.device}" and "${second.device}"`;
+  const roles =
+    first.role === second.role ? `twice as ${first.role}` : `as ${first.role} and ${second.role}`;
+  return new UserError(
+    'device-used-twice',
+    `Cannot use ${names} ${roles}: it is the same file, ${requirement}`,
+  );
+}
+
+function overlap(a: LegUse, b: LegUse): boolean {
   const { startSector: aStart, lengthSectors: aLength } = a;
   const { startSector: bStart, lengthSectors: bLength } = b;
   return aStart < bStart + bLength && bStart < aStart + aLength;
@@ -91,6 +108,22 @@ async function checkLog(use: LogUse, options: PrepareOptions): Promise<void> {
   if (problem !== null) {
     const { code, text, hint } = problem;
     throw new UserError(code, `Cannot use "${use.device}" as log: ${text}`, { hint });
+  }
+  if (probe.contents === 'foreign' || probe.contents === 'foreign-version') await wipe(use);
+}
+
+/** Else a foreign version would stay, and be refused again at every later start (8.4). */
+async function wipe(use: LogUse): Promise<void> {
+  const device = await openDevice(use.device, { readOnly: false });
+  try {
+    const data = new Uint8Array(roundUp(LOG_BITSET_OFFSET, device.logicalBlockSize));
+    const count = bytesToSectors(data.length);
+    const result = await runBio(device, { op: 'write', count, data, fua: true });
+    if (result === OK) return;
+    const reason = `writing to it fails with ${errnoName(result)}`;
+    throw new UserError('log-unwritable', `Cannot use "${use.device}" as log: ${reason}`);
+  } finally {
+    await device.close();
   }
 }
 

@@ -15,6 +15,7 @@ const DELAY_MS_MAX = 2 ** 31 - 1;
 export class SystemClock implements Clock {
   #tasks: (() => void)[] = [];
   #running: (() => void)[] = [];
+  #isScheduled = false;
   readonly #run = (): void => this.#runTasks();
 
   now(): number {
@@ -22,7 +23,10 @@ export class SystemClock implements Clock {
   }
 
   defer(task: () => void): void {
-    if (this.#tasks.push(task) === 1) setImmediate(this.#run);
+    this.#tasks.push(task);
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    setImmediate(this.#run);
   }
 
   after(delayMs: number, task: () => void): Timer {
@@ -30,7 +34,18 @@ export class SystemClock implements Clock {
     return { cancel: () => clearTimeout(timer) };
   }
 
+  /**
+   * What the tasks defer themselves is run along, once: a turn of the mirror defers the writing of
+   * its replies, which need not wait for another look at all sockets. What that defers waits.
+   */
   #runTasks(): void {
+    this.#runRound();
+    if (this.#tasks.length > 0) this.#runRound();
+    if (this.#tasks.length > 0) setImmediate(this.#run);
+    else this.#isScheduled = false;
+  }
+
+  #runRound(): void {
     const tasks = this.#tasks;
     this.#tasks = this.#running;
     this.#running = tasks;
