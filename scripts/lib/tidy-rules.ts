@@ -72,12 +72,13 @@ export const RESTRICTED_MODULES: readonly RestrictedModule[] = [
   {
     name: /^(node:)?fs(\/promises)?$/,
     instead: 'a BlockDevice, or block/file-device.ts',
-    allowedIn: ['src/block/', 'src/daemon/', 'src/cli/'],
+    // listener.ts probes and unlinks the sockets that it makes.
+    allowedIn: ['src/block/', 'src/daemon/', 'src/cli/', 'src/nbd/listener.ts'],
   },
   {
     name: /^(node:)?(net|tls|http|https|dgram)$/,
     instead: 'nbd/server.ts',
-    allowedIn: ['src/nbd/', 'src/daemon/'],
+    allowedIn: ['src/nbd/', 'src/daemon/', 'src/control/'],
   },
   { name: /^(node:)?timers(\/promises)?$/, instead: 'the injected Clock', allowedIn: CLOCK },
   { name: /^(node:)?child_process$/, instead: 'daemon', allowedIn: ['src/daemon/'] },
@@ -100,7 +101,23 @@ export interface Exception {
 }
 
 /** Each with its reason; one that is not needed any more is a problem itself. */
-export const EXCEPTIONS: readonly Exception[] = [];
+export const EXCEPTIONS: readonly Exception[] = [
+  {
+    path: 'src/nbd/client/nbd-client.ts',
+    rule: 'orphan',
+    reason: 'drives the server in tests; becomes the client of remote legs',
+  },
+  {
+    path: 'src/block/subrange-device.ts',
+    rule: 'orphan',
+    reason: 'a window of a device, one of the devices that the conformance suite holds to account',
+  },
+  {
+    path: 'test/support/nbd-activated.ts',
+    rule: 'orphan',
+    reason: 'a program that tests start with inherited sockets',
+  },
+];
 
 function callPattern(name: string): RegExp {
   return new RegExp(`(?<![.\\w$#])${name.replaceAll('.', '\\s*\\.\\s*')}\\b(?!\\s*\\??:)`);
