@@ -180,7 +180,7 @@ export class Connection implements TransportSink {
       this.#clearTimer();
       const { clock, pool, budget } = this.#context;
       const { negotiated } = this.#handshake;
-      negotiated.export.connectionCount += 1;
+      negotiated.export.attached();
       this.#transmission = new Transmission({
         negotiated,
         reader: this.#reader,
@@ -257,7 +257,7 @@ export class Connection implements TransportSink {
     this.#clearTimer();
     if (this.#transmission !== null) {
       this.#transmission.close();
-      this.#handshake.negotiated.export.connectionCount -= 1;
+      this.#handshake.negotiated.export.detached();
     }
     this.#replies.close();
     this.#reader.close();

@@ -13,17 +13,22 @@ export class ExportList {
 
   /** @throws UserError for a name that is taken, or that cannot be served. */
   add(options: ExportOptions): Export {
-    if (this.#byName.has(options.name)) {
-      throw new UserError(
-        'export-exists',
-        `Cannot export "${printable(options.name)}": the name is taken, must be unique`,
-      );
-    }
+    this.#checkFree(options.name);
     const bytes = this.#byteDevices.get(options.device) ?? new AlignDevice(options.device);
     const added = new Export(options, bytes);
     this.#byteDevices.set(options.device, bytes);
     this.#byName.set(added.name, added);
     return added;
+  }
+
+  /** Clients stay. @throws UserError for a name that is taken, or that cannot be served. */
+  rename(from: string, to: string): void {
+    const found = this.#byName.get(from);
+    if (found === undefined || from === to) return;
+    this.#checkFree(to);
+    found.rename(to);
+    this.#byName.delete(from);
+    this.#byName.set(to, found);
   }
 
   remove(name: string): Export | undefined {
@@ -47,5 +52,13 @@ export class ExportList {
   get listed(): Export[] {
     if (this.#byName.size === 1) return this.all;
     return this.all.filter((one) => one.name !== '');
+  }
+
+  #checkFree(name: string): void {
+    if (!this.#byName.has(name)) return;
+    throw new UserError(
+      'export-exists',
+      `Cannot export "${printable(name)}": the name is taken, must be unique`,
+    );
   }
 }

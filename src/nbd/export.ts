@@ -17,28 +17,30 @@ export interface ExportOptions {
   readonly device: BlockDevice;
   readonly readOnly?: boolean;
   readonly connectionsMax?: number;
+  /** A connection uses the device from now on, or does not any more. */
+  readonly onAttached?: () => void;
+  readonly onDetached?: () => void;
 }
 
 export class Export {
-  readonly name: string;
   readonly description: string;
   readonly device: BlockDevice;
   /** Shared by every connection to the device, by whatever export. */
   readonly bytes: AlignDevice;
-  readonly readOnly: boolean;
   readonly connectionsMax: number;
-  /** Connections in transmission. */
-  connectionCount = 0;
+  readonly #options: ExportOptions;
+  #name: string;
+  #connectionCount = 0;
   #inFlight = 0;
   readonly #drainWaiters: (() => void)[] = [];
 
   /** @throws UserError for a name or description that cannot be served. */
   constructor(options: ExportOptions, bytes: AlignDevice) {
-    this.name = checkString('name', options.name, options.name);
+    this.#options = options;
+    this.#name = checkString('name', options.name, options.name);
     this.description = checkString('description', options.description ?? '', options.name);
     this.device = options.device;
     this.bytes = bytes;
-    this.readOnly = (options.readOnly ?? false) || options.device.capabilities.readOnly;
     this.connectionsMax = options.connectionsMax ?? NBD_CONNECTIONS_MAX;
     if (!Number.isSafeInteger(sectorsToBytes(options.device.sizeSectors))) {
       throw new UserError(
@@ -65,6 +67,35 @@ export class Export {
   drained(): Promise<void> {
     if (this.#inFlight === 0) return Promise.resolve();
     return new Promise((resolve) => this.#drainWaiters.push(resolve));
+  }
+
+  get name(): string {
+    return this.#name;
+  }
+
+  /** For the list of exports only. @throws UserError for a name that cannot be served. */
+  rename(name: string): void {
+    this.#name = checkString('name', name, name);
+  }
+
+  /** As the device is now; a connection keeps what it was told. */
+  get readOnly(): boolean {
+    return (this.#options.readOnly ?? false) || this.device.capabilities.readOnly;
+  }
+
+  /** Connections in transmission. */
+  get connectionCount(): number {
+    return this.#connectionCount;
+  }
+
+  attached(): void {
+    this.#connectionCount += 1;
+    this.#options.onAttached?.();
+  }
+
+  detached(): void {
+    this.#connectionCount -= 1;
+    this.#options.onDetached?.();
   }
 
   transmissionFlags(structuredReplies: boolean): number {

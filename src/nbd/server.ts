@@ -106,6 +106,11 @@ export class NbdServer {
     return this.#exports.add(options);
   }
 
+  /** Clients stay. @throws UserError for a name that is taken, or that cannot be served. */
+  renameExport(from: string, to: string): void {
+    this.#exports.rename(from, to);
+  }
+
   /**
    * Takes an export away from its clients: what is in flight is answered with EIO, connections
    * close. Ends when its device has given back every request; false when there is no such export.
