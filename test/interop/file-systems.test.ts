@@ -1,6 +1,6 @@
 /**
- * File systems of the running kernel, on the mirror by nbdfuse and a loop device: what was written is
- * there after a new mount, and *each leg alone* is a healthy file system with all of it.
+ * File systems of the running kernel, on the mirror by nbdfuse and a loop device: what was written
+ * is there after a new mount, and *each leg alone* is a healthy file system with all of it.
  */
 
 import { createHash, randomBytes } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
- * A real kernel attaches the mirror by nbd-client, and a file system lives on it: over TCP and a unix
- * socket, with one and with four connections, and through the sudden death of the server.
+ * A real kernel attaches the mirror by nbd-client, and a file system lives on it: over TCP and a
+ * unix socket, with one and with four connections, and through the sudden death of the server.
  */
 
 import { readFileSync } from 'node:fs';

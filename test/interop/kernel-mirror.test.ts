@@ -1,6 +1,7 @@
 /**
- * Legs and a disk log change hands between a real kernel's mirror and ours, in both directions, while
- * regions are dirty: whoever takes over copies exactly what the log demands, from the first leg.
+ * Legs and a disk log change hands between a real kernel's mirror and ours, in both directions,
+ * while regions are dirty: whoever takes over copies exactly what the log demands, from the first
+ * leg.
  */
 
 import { closeSync, openSync, readFileSync, truncateSync, writeSync } from 'node:fs';
@@ -32,14 +33,15 @@ function makeEmpty(path: string, bytes: number): void {
 }
 
 /**
- * Writes into regions 5, 9 and 10 (one write across both) and 63 reach the first leg only: the second
- * stands behind a suspended device. Then the power goes.
+ * Writes into regions 5, 9 and 10 (one write across both) and 63 reach the first leg only: the
+ * second stands behind a suspended device. Then the power goes.
  */
 const LEAVE_DIRTY = `
 sectors=$(blockdev --getsz /dev/vda)
 dmsetup create slow --table "0 $sectors linear /dev/vdb 0"
+legs='2 /dev/vda 0 /dev/mapper/slow 0'
 dmsetup create m --table \\
-  "0 $sectors mirror disk 3 /dev/vdc ${REGION_SECTORS} nosync 2 /dev/vda 0 /dev/mapper/slow 0 1 handle_errors"
+  "0 $sectors mirror disk 3 /dev/vdc ${REGION_SECTORS} nosync $legs 1 handle_errors"
 dmsetup suspend --noflush --nolockfs slow
 write() { # SECTOR
   dd if=/dev/urandom of=/dev/mapper/m bs=64K count=1 seek=$(($1 * 512)) \\
@@ -50,7 +52,7 @@ write $((10 * ${REGION_SECTORS} - 32))
 write $((64 * ${REGION_SECTORS} - 128))
 # What has to be on the first leg is there when its bytes are no zeros any more.
 on_first_leg() { # SECTOR
-  [[ $(dd if=/dev/vda bs=512 skip=$1 count=1 iflag=direct status=none | tr -d '\\0' | wc -c) -gt 0 ]]
+  dd if=/dev/vda bs=512 skip=$1 count=1 iflag=direct status=none | tr -d '\\0' | grep -q .
 }
 for sector in $((5 * ${REGION_SECTORS} + 8)) $((10 * ${REGION_SECTORS} - 32)) \\
   $((10 * ${REGION_SECTORS})) $((64 * ${REGION_SECTORS} - 128)); do

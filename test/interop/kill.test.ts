@@ -3,8 +3,8 @@
  * log covers every difference between the legs, recovery ends, the legs are equal, and every write
  * that was acknowledged reads back, during recovery and after it.
  *
- * The death of a process is no power cut: what it wrote stays in the page cache. This is about what our
- * own process keeps in its head; the crash sweep in test/scenarios is about power.
+ * The death of a process is no power cut: what it wrote stays in the page cache. This is about what
+ * our own process keeps in its head; the crash sweep in test/scenarios is about power.
  */
 
 import { statSync } from 'node:fs';

@@ -10,9 +10,12 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 
 export const REPOSITORY = join(import.meta.dirname, '../..');
-/** As words, so that a shell or another program can start it as well. */
+/**
+ * As words, so that a shell or another program can start it as well. The test runner puts loaders
+ * into every Node process below it, and they cannot load a program without an extension.
+ */
 export const COMMAND_WORDS: readonly string[] = isBuilt()
-  ? [process.execPath, join(REPOSITORY, 'bin/nbd-mirror')]
+  ? ['env', '-u', 'NODE_OPTIONS', process.execPath, join(REPOSITORY, 'bin/nbd-mirror')]
   : [
       ...[process.execPath, '--import', import.meta.resolve('tsx')],
       join(REPOSITORY, 'src/cli/main.ts'),

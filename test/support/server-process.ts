@@ -1,16 +1,15 @@
 /**
- * Our server as a process of its own: the built command, started on a unix socket, ready when its
+ * Our server as a process of its own: the command, started on a unix socket, ready when its
  * pid file is there, and stopped with the test at the latest.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Test } from 'tap';
+import { COMMAND_WORDS } from './command.ts';
 import { PlainNbdClient } from './plain-nbd-client.ts';
 import { waitUntil } from './wait-until.ts';
-
-export const COMMAND = join(import.meta.dirname, '../../bin/nbd-mirror');
 
 export interface ServerOptions {
   /** Where the socket and the pid file go. */
@@ -49,12 +48,12 @@ export class ServerProcess {
   }
 
   static async start(t: Test, { directory, args }: ServerOptions): Promise<ServerProcess> {
-    assertBuilt();
     const socket = join(directory, 'nbd.sock');
     const pidFile = join(directory, 'pid');
     rmSync(pidFile, { force: true });
-    const command = [COMMAND, 'serve', '--socket', socket, '--pid-file', pidFile, ...args];
-    const child = spawn(process.execPath, command, { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [program, ...words] = COMMAND_WORDS;
+    const options = ['serve', '--socket', socket, '--pid-file', pidFile, ...args];
+    const child = spawn(program!, [...words, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
     const server = new ServerProcess(child, socket);
     t.teardown(() => server.kill());
     await waitUntil('the server', () => existsSync(pidFile) || server.hasEnded);
@@ -91,8 +90,8 @@ export class ServerProcess {
   }
 
   /**
-   * Has another process kill it with -9 that much later. The test's own timers run when the test has
-   * nothing to do, and so when the server has something else to do than at other times.
+   * Has another process kill it with -9 that much later. The test's own timers run when the test
+   * has nothing to do, and so when the server has something else to do than at other times.
    */
   async killAfter(delayMs: number): Promise<void> {
     const command = 'sleep "$1"; kill -9 "$2"';
@@ -100,16 +99,4 @@ export class ServerProcess {
     spawn('bash', args, { stdio: 'ignore' });
     await this.ended;
   }
-}
-
-/** The tests run what was built; what was built must be what stands in `src`. */
-function assertBuilt(): void {
-  const root = join(import.meta.dirname, '../..');
-  const built = join(root, 'dist/cli/main.js');
-  if (!existsSync(built)) throw new Error('The command is not built: run npm run build');
-  const builtAt = statSync(built).mtimeMs;
-  const newer = readdirSync(join(root, 'src'), { recursive: true, encoding: 'utf8' }).find(
-    (path) => path.endsWith('.ts') && statSync(join(root, 'src', path)).mtimeMs > builtAt,
-  );
-  if (newer !== undefined) throw new Error(`src/${newer} is newer than dist: run npm run build`);
 }
