@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/failure.ts';
 import { compareCommand } from './compare-command.ts';
-import { crashCommand, crashCommand } from './crash-command.ts';
+import { crashCommand } from './crash-command.ts';
 import { logCommand } from './log-command.ts';
 import { serveCommand } from './serve-command.ts';
 
@@ -28,7 +28,6 @@ async function main(words: readonly string[]): Promise<number> {
     .addCommand(serveCommand(end))
     .addCommand(logCommand(end))
     .addCommand(compareCommand(end))
-    .addCommand(crashCommand(end))
     .addCommand(crashCommand(end))
     .addHelpText('after', '\n"nbd-mirror COMMAND --help" has options and examples.');
   for (const command of allCommands(program)) {
