@@ -68,7 +68,7 @@ export const messageVerb = defineVerb({
     }),
 });
 
-async function sendMessage(
+export async function sendMessage(
   device: MappedDevice,
   sector: number,
   words: readonly string[],

@@ -17,6 +17,7 @@ import type { BioOp } from '../../src/block/bio.ts';
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { runBio } from '../../src/block/run-bio.ts';
+import { sendMessage } from '../../src/control/waiting-commands.ts';
 import { LOG_TYPES } from '../../src/dirtylog/log-types.ts';
 import { DeviceMap } from '../../src/dm/device-map.ts';
 import { MappedDevice } from '../../src/dm/mapped-device.ts';
@@ -176,10 +177,9 @@ export class EmulatedMachine {
   }
 
   message(name: string, sector: number, words: readonly string[]): Job<string> {
-    return this.start(`message ${name}`, async () => {
-      const table = this.map.get(name).liveTable;
-      return table === null ? '' : table.find(sector as Sector).target.message(words);
-    });
+    return this.start(`message ${name}`, async () =>
+      sendMessage(this.map.get(name), sector, words),
+    );
   }
 
   /** The lines of `dmsetup status` (`info`) or `dmsetup table`, devices by their numbers. */

@@ -1,6 +1,6 @@
 /** The other programs that transcripts use on devices, over an emulated machine. */
 
-import { EIO, ENOENT, ENOSPC, type IoResult, OK } from '../../../src/base/errno.ts';
+import { EIO, ENOENT, ENOSPC, EOPNOTSUPP, type IoResult, OK } from '../../../src/base/errno.ts';
 import { SECTOR_SIZE } from '../../../src/base/units.ts';
 import type { EmulatedMachine, IoOptions } from '../emulated-machine.ts';
 import { errorText, failed, NotUnderstood, type Outcome, succeeded } from './outcome.ts';
@@ -135,7 +135,7 @@ function sectors(offset: number, length: number): { sector: number; count: numbe
   return { sector, count };
 }
 
-/** `blkdiscard -o OFFSET -l LENGTH DEVICE` */
+/** `blkdiscard -o OFFSET -l LENGTH DEVICE`; "not supported" the kernel keeps from whoever asked. */
 export async function blkdiscard(
   machine: EmulatedMachine,
   words: readonly string[],
@@ -144,7 +144,7 @@ export async function blkdiscard(
   if (o !== '-o' || l !== '-l' || words.length !== 5) throw new NotUnderstood('this blkdiscard');
   const place = sectors(size(offset), size(length));
   const { result } = await machine.send(path, { op: 'discard', ...place }).promise;
-  if (result === OK) return succeeded();
+  if (result === OK || result === EOPNOTSUPP) return succeeded();
   return failed(`blkdiscard: ${path}: BLKDISCARD ioctl failed: ${errorText(result)}`);
 }
 

@@ -1,10 +1,10 @@
 /** `dmsetup`, over an emulated machine: the verbs and options that transcripts use. */
 
-import { UserError } from '../../../src/base/failure.ts';
 import type { EmulatedMachine } from '../emulated-machine.ts';
 import { failed, ioctlFailed, NotUnderstood, type Outcome, succeeded } from './outcome.ts';
 
 const TYPE_NAME_WIDTH = 16;
+const DOES_NOT_EXIST = failed('Device does not exist.', 'Command failed.');
 
 interface Arguments {
   readonly operands: readonly string[];
@@ -45,9 +45,7 @@ export async function dmsetup(
       return create(machine, name, args);
     case 'load':
     case 'reload':
-      return attempt('reload', name, args, machine.numberOf(name), () =>
-        machine.load(name, tableOf(args)),
-      );
+      return attempt('reload', name, args, undefined, () => machine.load(name, tableOf(args)));
     case 'suspend':
       return attempt('suspend', name, args, undefined, () =>
         machine.suspend(name, { noflush: args.flags.has('--noflush') }),
@@ -128,12 +126,11 @@ async function create(machine: EmulatedMachine, name: string, args: Arguments): 
 }
 
 async function lines(machine: EmulatedMachine, verb: string, name: string): Promise<Outcome> {
+  if (verb === 'status' && machine.map.find(name) === null) return DOES_NOT_EXIST;
   try {
-    const kind = verb === 'table' ? 'table' : 'info';
-    return succeeded(await machine.lines(name, kind).promise);
+    return succeeded(await machine.lines(name, verb === 'table' ? 'table' : 'info').promise);
   } catch (error) {
-    if (!(error instanceof UserError)) throw error;
-    return failed(`Device ${name} not found`, 'Command failed.');
+    return ioctlFailed({ ioctl: verb, name, error });
   }
 }
 
@@ -141,7 +138,8 @@ function info(machine: EmulatedMachine, name: string, args: Arguments): Outcome 
   if (!args.flags.has('-c') || !args.flags.has('--noheadings')) {
     throw new NotUnderstood('dmsetup info other than -c --noheadings');
   }
-  const device = machine.map.get(name);
+  const device = machine.map.find(name);
+  if (device === null) return DOES_NOT_EXIST;
   const columns = (args.values.get('-o') ?? '').split(',').map((column) => {
     if (column === 'name') return device.name;
     if (column === 'uuid') return device.uuid;
