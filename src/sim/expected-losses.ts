@@ -44,6 +44,42 @@ export const DEFAULT_LEG_FORGOTTEN: ExpectedLoss = {
     (situation.struck(0, 'write', finding.sector) || situation.struck(0, 'flush', finding.sector)),
 };
 
+export const LEG_ERROR_FORGIVEN: ExpectedLoss = {
+  name: 'leg-error-forgiven',
+  because:
+    'coming into sync forgives the error of leg 0 while its request is held; later writes to a ' +
+    'region out of sync go to the new default leg alone, which a restart forgets (2.8, 5.5, 5.6)',
+  covers: (finding, situation) =>
+    finding.checker === 'flushed-data-survives' &&
+    isOlderContents(finding) &&
+    (situation.struck(0, 'write', finding.sector) ||
+      situation.struck(0, 'flush', finding.sector)) &&
+    situation.sentAlone(finding.sector, { notTo: 0 }),
+};
+
+export const STALE_READ: ExpectedLoss = {
+  name: 'stale-read',
+  because:
+    'after a failed flush regions are out of sync in memory only; when the default leg fails ' +
+    'next, the log lets them be read from a leg that missed writes (4.4)',
+  covers: (finding, situation) =>
+    finding.checker === 'reads-current' &&
+    isOlderContents(finding) &&
+    situation.struck('any', 'flush', finding.sector) &&
+    situation.sentAlone(finding.sector),
+};
+
+export const FAILURE_UNMARKED: ExpectedLoss = {
+  name: 'failure-unmarked',
+  because:
+    'once the log has failed, a leg that misses a write does not put its region out of sync; ' +
+    'when the write ends, the region is cleared, and the log may work again (3.3)',
+  covers: (finding, situation) =>
+    DIVERGENCE.includes(finding.checker) &&
+    situation.logFailed &&
+    situation.struck('any', 'write', finding.sector),
+};
+
 export const UNLOGGED_WRITES: ExpectedLoss = {
   name: 'unlogged-writes',
   because: 'without handle_errors writes proceed although the log cannot record them (2.5)',

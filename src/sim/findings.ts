@@ -48,10 +48,15 @@ export interface ExpectedLoss {
 /** What the machines of the run so far went through. */
 export interface LossSituation {
   /**
-   * A request of this kind has failed on this leg, in the region of `sector`; a failed flush counts
-   * for every sector.
+   * A request of this kind has failed, on this leg or on any, in the region of `sector`; a failed
+   * flush counts for every sector.
    */
-  struck(leg: number, op: BioOp, sector: number | undefined): boolean;
+  struck(leg: number | 'any', op: BioOp, sector: number | undefined): boolean;
+  /**
+   * A write to the region of `sector` was sent to one leg alone; with `notTo`, to another than
+   * that.
+   */
+  sentAlone(sector: number | undefined, options?: { notTo: number }): boolean;
   /** Requests to the log have failed. */
   readonly logFailed: boolean;
   /** Two writes to this sector were in flight together. */

@@ -81,8 +81,11 @@ export class SimMachine {
   readonly findings: Finding[] = [];
   /** Requests that failed on a leg, each with the region it went to; -1 for a flush. */
   readonly strikes: { leg: number; op: BioOp; region: number }[] = [];
+  /** Legs to which a write was sent and to no other, with its region. */
+  readonly sentAlone: { leg: number; region: number }[] = [];
   readonly #options: MachineOptions;
   #events = 0;
+  #dispatched = { leg: -1, region: -1 };
   #table: MirrorTable;
   #stack: SimStack | null = null;
   readonly #failpoint: Failpoint | null = null;
@@ -203,11 +206,22 @@ export class SimMachine {
       for (const listener of this.#options.listeners ?? []) {
         listener.pointReached?.(this, point, leg, region);
       }
+      if (point === 'W6') this.#noteDispatch(leg, region);
       const place = `${leg < 0 ? '' : `.${leg}`}${region < 0 ? '' : `@${region}`}`;
       this.event(`${point}${place} ${POINTS[point]}`);
       if (this.power.on) this.#failpoint?.reached(point, leg, region);
     },
   };
+
+  /** A fan-out sends to legs 0, 1, … in a row; what does not belong to such a row goes alone. */
+  #noteDispatch(leg: number, region: number): void {
+    const last = this.#dispatched;
+    this.#dispatched = { leg, region };
+    const isNext = last.leg === leg - 1 && last.region === region;
+    if (leg > 0 && !isNext) this.sentAlone.push({ leg, region });
+    const wasAlone = last.leg >= 0 && last.leg < this.table.legs.length - 1 && !isNext;
+    if (wasAlone) this.sentAlone.push(last);
+  }
 
   #makeDevice(name: string, leg: number, image: Uint8Array): SimDevice {
     const { setup, seed } = this.#options;

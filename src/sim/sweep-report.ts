@@ -46,6 +46,9 @@ export function replayCommand(report: SweepReport, failure: SweepFailure): strin
 export function describeVerdict(verdict: Verdict): string[] {
   const { seed, events, findings } = verdict;
   const lines = [`${findings.length === 0 ? 'ok' : 'FAILED'} seed ${seed}: ${events} events`];
+  for (const [name, count] of verdict.expectedLosses) {
+    lines.push(`  expected loss ${name}: seen ${count} times`);
+  }
   for (const { checker, message } of findings.slice(0, FAILURES_SHOWN_MAX)) {
     lines.push(`  ${checker}: ${message}`);
   }

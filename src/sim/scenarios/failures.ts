@@ -4,7 +4,10 @@ import { EIO, OK } from '../../base/errno.ts';
 import {
   DEFAULT_LEG_FORGOTTEN,
   FAILED_COPY_IN_SYNC,
+  FAILURE_UNMARKED,
+  LEG_ERROR_FORGIVEN,
   LEG_FAILURE_IGNORED,
+  STALE_READ,
   UNLOGGED_WRITES,
   ZEROES_COPIED,
 } from '../expected-losses.ts';
@@ -134,6 +137,33 @@ const LEG_SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'leg-error-forgiven',
+    title:
+      'mirror: leg failure: leg 0 fails while the mirror comes into sync (2 legs, handle_errors)',
+    setup: machineWith({ ...SMALL, features: HOLDING }),
+    log: { dirty: [] },
+    ...withLosses(LEG_ERROR_FORGIVEN),
+    play: async (play) => {
+      // Leg 0 fails once; the operator lets the same table go on, with leg 1 as the default.
+      play.fail(0, { ops: ['write'], extent: { sector: 16, count: 8 }, times: 1 }, { result: EIO });
+      const first = play.write(17, 1, FAILS);
+      await play.idle();
+      await play.suspend({ noflush: false });
+      await Promise.all([play.resume(), first]);
+      // It fails again while the log, slowly, records that the last region is in sync.
+      const extent = { sector: 8, count: 8 };
+      play.slow(-1, { ops: ['write'] }, 5);
+      play.slow(0, { ops: ['write'], extent, times: 1 }, 2);
+      play.fail(0, { ops: ['write'], extent, times: 1 }, { result: EIO, effect: 'all' });
+      const second = play.write(9, 1, FAILS);
+      await play.sleep(50);
+      await play.expectHealth('AA');
+      await play.write(10, 1, { fua: true });
+      await play.suspend({ noflush: false });
+      await Promise.all([play.resume(), second]);
+    },
+  },
+  {
     name: 'leg-hangs',
     title: 'mirror: leg failure: leg 1 does not answer for a while (2 legs, disk log)',
     setup: machineWith(SMALL),
@@ -219,6 +249,69 @@ const FLUSH_SCENARIOS: readonly Scenario[] = [
       await play.resume();
       await held;
       await play.write(9, 2, { fua: true });
+    },
+  },
+];
+
+const FORGIVEN_SCENARIOS: readonly Scenario[] = [
+  {
+    name: 'flush-failure-forgiven',
+    title:
+      'mirror: leg failure: leg 0 fails a flush, writes go on without it (2 legs, handle_errors)',
+    setup: machineWith({ ...SMALL, features: HOLDING }),
+    log: { dirty: [] },
+    ...withLosses(LEG_ERROR_FORGIVEN),
+    play: async (play) => {
+      await play.idle();
+      play.fail(0, { ops: ['flush'], times: 1 }, { result: EIO });
+      const held = play.flush(FAILS);
+      await play.idle();
+      await play.expectHealth('DA');
+      await play.write(9, 1, { fua: true });
+      await play.expectHealth('AA');
+      await play.write(10, 1, { fua: true });
+      await play.suspend({ noflush: false });
+      await Promise.all([play.resume(), held]);
+    },
+  },
+  {
+    name: 'stale-read',
+    title: 'mirror: leg failure: a flush fails, then the other leg (2 legs, handle_errors)',
+    setup: machineWith({ ...SMALL, features: HOLDING }),
+    log: { dirty: [] },
+    ...withLosses(LEG_ERROR_FORGIVEN, STALE_READ),
+    play: async (play) => {
+      await play.idle();
+      play.fail(0, { ops: ['flush'], times: 1 }, { result: EIO });
+      const held = [play.flush(FAILS)];
+      await play.idle();
+      await play.write(9, 1, { fua: true });
+      await play.write(10, 1, { fua: true });
+      play.fail(1, { ops: ['write'], times: 1 }, { result: EIO });
+      held.push(play.write(1, 1, FAILS));
+      await play.idle();
+      await play.read(8, 8);
+      await play.suspend({ noflush: false });
+      await Promise.all(held);
+    },
+  },
+  {
+    name: 'failure-unmarked',
+    title: 'mirror: leg failure: leg 1 misses a write after the log failed (2 legs, handle_errors)',
+    setup: machineWith({ ...SMALL, features: HOLDING }),
+    log: { dirty: [] },
+    ...withLosses(FAILURE_UNMARKED),
+    play: async (play) => {
+      await play.idle();
+      play.fail(1, { ops: ['write'], times: 1 }, { result: EIO });
+      play.slow(0, { ops: ['write'], times: 1 }, 20);
+      const held = [play.write(9, 1, FAILS)];
+      await play.sleep(5);
+      play.fail(-1, { ops: ['write'], times: 1 }, { result: EIO });
+      held.push(play.write(17, 1, FAILS));
+      await play.sleep(40);
+      await play.suspend({ noflush: false });
+      await Promise.all(held);
     },
   },
 ];
@@ -333,6 +426,7 @@ const COPY_SCENARIOS: readonly Scenario[] = [
 export const FAILURE_SCENARIOS: readonly Scenario[] = [
   ...LEG_SCENARIOS,
   ...FLUSH_SCENARIOS,
+  ...FORGIVEN_SCENARIOS,
   ...LOG_SCENARIOS,
   ...COPY_SCENARIOS,
 ];
