@@ -57,6 +57,15 @@ export function errnoName(result: IoResult): string {
   return NAMES.get(result) ?? `errno ${result}`;
 }
 
+const NUMBERS: ReadonlyMap<string, number> = new Map(
+  [...NAMES].map(([errno, name]) => [name, errno]),
+);
+
+/** 5 for "EIO"; null for a name that is not known here. */
+export function errnoByName(name: string): IoResult | null {
+  return NUMBERS.get(name) ?? null;
+}
+
 const TEXTS: ReadonlyMap<number, string> = new Map([
   [EPERM, 'Operation not permitted'],
   [ENOENT, 'No such file or directory'],

@@ -109,3 +109,9 @@ export const CONTROL_WORD_LENGTH_MAX = 8192;
 
 /** Control: events that a client which was away can still have. */
 export const CONTROL_EVENTS_KEPT = 1024;
+
+/** A delay that a fault may ask for: longer than any client waits. */
+export const FAULT_DELAY_MS_MAX = 3_600_000;
+
+/** Faults that are armed, or spent and not yet removed, at once. */
+export const FAULTS_MAX = 1000;
