@@ -36,9 +36,10 @@ export function parseFlakeyArgs(words: readonly string[]): FlakeyArgs {
     throw bad(`up interval is "${words[0]}", must be seconds`, 'Invalid up interval');
   if (down === null)
     throw bad(`down interval is "${words[1]}", must be seconds`, 'Invalid up interval');
-  if (up + down === 0) {
+  // In the kernel the sum wraps: 2^32 is zero, and more is a number that nobody meant.
+  if (up + down === 0 || up + down > U32_MAX) {
     throw bad(
-      'up and down interval are 0, one must be positive',
+      `up and down interval are ${up} and ${down}, their sum must be 1 to ${U32_MAX}`,
       'Total (up + down) interval is zero',
     );
   }
@@ -117,6 +118,12 @@ class FeatureWords {
   }
 
   #corruptByte(): CorruptByte {
+    if (this.#words.length === 0) {
+      throw bad(
+        'corrupt_bio_byte has no parameters, must have 4',
+        'Feature corrupt_bio_byte requires parameters',
+      );
+    }
     const nth = this.#number(U32_MAX, 'Invalid corrupt bio byte');
     if (nth === 0)
       throw bad('corrupt_bio_byte is 0, must be 1 or more', 'Invalid corrupt bio byte');
