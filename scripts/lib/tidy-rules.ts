@@ -45,7 +45,8 @@ export const BANNED_CALLS: readonly BannedCall[] = [
     pattern: /\bMath\.random\b|\brandom(?:UUID|Bytes|Int)\b/,
     name: 'Math.random',
     instead: 'a Prng from base/prng.ts',
-    allowedIn: [],
+    // A secret must not follow from a seed.
+    allowedIn: ['src/daemon/control-token.ts'],
   },
   {
     pattern: callPattern('process.exit'),
@@ -84,6 +85,7 @@ export const RESTRICTED_MODULES: readonly RestrictedModule[] = [
   { name: /^(node:)?child_process$/, instead: 'daemon', allowedIn: ['src/daemon/'] },
   { name: /^(koffi|fs-ext)$/, instead: 'the wrapper in block', allowedIn: ['src/block/'] },
   { name: /^pino$/, instead: 'the injected Logger', allowedIn: ['src/daemon/'] },
+  { name: /^(hono|@hono\/node-server)\b/, instead: 'control', allowedIn: ['src/control/'] },
   { name: /^commander$/, instead: 'cli', allowedIn: ['src/cli/'] },
 ];
 

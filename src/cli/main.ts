@@ -3,12 +3,15 @@
  * exit status. 0: good; 1: it ran, and the answer is no; 2: bad input, or it could not run.
  */
 
-import { readFileSync } from 'node:fs';
 import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/failure.ts';
+import { productVersion } from '../daemon/product-version.ts';
 import { compareCommand } from './compare-command.ts';
+import { FAILED } from './control-session.ts';
 import { crashCommand } from './crash-command.ts';
+import { lifecycleCommands } from './device-commands.ts';
 import { logCommand } from './log-command.ts';
+import { reportCommands } from './report-commands.ts';
 import { serveCommand } from './serve-command.ts';
 
 const EXIT_BAD_INPUT = 2;
@@ -23,13 +26,16 @@ async function main(words: readonly string[]): Promise<number> {
       'The device-mapper mirror target with its dirty logs, in user space, served over NBD:\n' +
         'for people who test what happens when the power goes.',
     )
-    .version(version(), '-V, --version', 'print the version')
+    .version(productVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this')
     .addCommand(serveCommand(end))
     .addCommand(logCommand(end))
     .addCommand(compareCommand(end))
     .addCommand(crashCommand(end))
+    .commandsGroup('Of a running daemon, as dmsetup:')
     .addHelpText('after', '\n"nbd-mirror COMMAND --help" has options and examples.');
+  const daemonCommands = [...lifecycleCommands(end), ...reportCommands(end)];
+  for (const command of daemonCommands) program.addCommand(command);
   for (const command of allCommands(program)) {
     command.exitOverride().showHelpAfterError('(nbd-mirror --help tells more)');
     command.configureOutput({ outputError: (text, write) => write(`nbd-mirror: ${text}`) });
@@ -38,8 +44,15 @@ async function main(words: readonly string[]): Promise<number> {
     await program.parseAsync([...words], { from: 'user' });
     return status;
   } catch (error) {
-    return explain(error);
+    // Scripts for dmsetup know one status for all that goes wrong.
+    const isDaemonCommand = daemonCommands.some((command) => isNamed(command, words[0]));
+    const result = explain(error);
+    return result === EXIT_BAD_INPUT && isDaemonCommand ? FAILED : result;
   }
+}
+
+function isNamed(command: Command, word: string | undefined): boolean {
+  return word !== undefined && [command.name(), ...command.aliases()].includes(word);
 }
 
 function allCommands(command: Command): Command[] {
@@ -55,12 +68,6 @@ function explain(error: unknown): number {
   if (error.hint !== undefined) lines.push(`  hint: ${error.hint}`);
   process.stderr.write(`${lines.join('\n')}\n`);
   return EXIT_BAD_INPUT;
-}
-
-/** Two levels up in the sources as well as in what is built of them. */
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8');
-  return (JSON.parse(text) as { version: string }).version;
 }
 
 process.exitCode = await main(process.argv.slice(2));

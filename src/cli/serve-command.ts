@@ -14,6 +14,7 @@ Examples:
   nbd-mirror serve --table '0 2097152 mirror core 1 1024 2 a.img 0 b.img 0 1 handle_errors'
   nbd-mirror serve --table-file mirror.table --listen 127.0.0.1:10809 --name data
   nbd-mirror serve --leg a.img --leg b.img --run 'nbdcopy $uri copy.img'
+  nbd-mirror serve --control --socket m.sock
 
 SIGTERM or SIGINT: finish what is in flight, suspend the mirror so that all regions are clean,
 exit with 0. A second signal exits at once.`;
@@ -48,6 +49,13 @@ export function serveCommand(end: (status: number) => void): Command {
     .option('--socket <path>', 'listen on a unix socket')
     .option('--listen <host:port>', 'listen on TCP; may be repeated', collect, [])
     .option('--name <name>', 'name of the export', '')
+    .optionsGroup('Commands at run time (create, status, suspend and so on):')
+    .option('--control [path]', 'take them on a unix socket (default: nbd-mirror.ctl in /run)')
+    .option('--control-listen <host:port>', 'take them on TCP, with a token')
+    .option(
+      '--control-token <file>',
+      'the token is in this file, which is made where it is missing',
+    )
     .optionsGroup('Process:')
     .option('--run <command>', 'run it with $uri in its environment; its exit status is ours')
     .option('--pid-file <file>', 'written when the server is ready')

@@ -2,10 +2,7 @@
 
 import { type ClientRequest, type IncomingMessage, request } from 'node:http';
 import { UserError } from '../base/failure.ts';
-
-export type ControlAddress =
-  | { readonly kind: 'unix'; readonly path: string }
-  | { readonly kind: 'tcp'; readonly host: string; readonly port: number };
+import type { ControlAddress } from './control-address.ts';
 
 export interface ControlClientOptions {
   readonly address: ControlAddress;

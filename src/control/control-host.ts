@@ -26,14 +26,21 @@ export interface DeviceExports {
 
 /** More of a target than its status line says, for live displays. */
 export interface TargetDetails {
+  readonly regionSectors: number;
+  readonly regionCount: number;
+  /** How many regions are in each state; together they are all. */
   readonly regions: Readonly<Record<string, number>>;
-  readonly legs: readonly { readonly name: string; readonly health: string }[];
+  readonly legs: readonly {
+    readonly name: string;
+    /** The letter of the status line. */
+    readonly health: string;
+    readonly errors: number;
+    readonly isDefault: boolean;
+  }[];
   /** Writes that wait until somebody repairs the mirror. */
   readonly heldWrites: number;
-  readonly queued: number;
-  readonly regionSectors: number;
-  readonly inSync: number;
-  readonly counters: Readonly<Record<string, number>>;
+  /** What was done as the kernel does it, at a loss. */
+  readonly losses: Readonly<Record<string, number>>;
 }
 
 export interface ControlHost {
@@ -46,5 +53,5 @@ export interface ControlHost {
   /** Another one in each life of the daemon; part of the numbers of events. */
   readonly instance: string;
   /** Null for a target of which no more is known. */
-  detailsOf(target: Target): TargetDetails | null;
+  detailsOf(target: Target): Promise<TargetDetails | null>;
 }

@@ -2,16 +2,15 @@
 
 import { UserError } from '../base/failure.ts';
 import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
 import { CommandError } from './command-error.ts';
-import { tablesOf } from './output.ts';
+import { type DeviceDescription, minorOf, tablesOf } from './device-description.ts';
 
 interface Column {
   readonly heading: string;
   readonly width: number;
   readonly align: 'left' | 'right';
   readonly meaning: string;
-  value(device: MappedDevice): string;
+  value(device: DeviceDescription): string;
 }
 
 const COLUMNS: Readonly<Record<string, Column>> = {
@@ -34,7 +33,7 @@ const COLUMNS: Readonly<Record<string, Column>> = {
     width: 16,
     align: 'left',
     meaning: 'Name of block device.',
-    value: ({ minor }) => `dm-${minor}`,
+    value: (device) => `dm-${minorOf(device)}`,
   },
   attr: {
     heading: 'Stat',
@@ -43,8 +42,8 @@ const COLUMNS: Readonly<Record<string, Column>> = {
     meaning: '(L)ive, (I)nactive, (s)uspended, (r)ead-only, read-(w)rite.',
     value: (device) =>
       [
-        device.liveTable === null ? '-' : 'L',
-        device.inactiveTable === null ? '-' : 'I',
+        device.liveTable ? 'L' : '-',
+        device.inactiveTable ? 'I' : '-',
         device.suspended ? 's' : '-',
         device.readOnly ? 'r' : 'w',
       ].join(''),
@@ -54,7 +53,7 @@ const COLUMNS: Readonly<Record<string, Column>> = {
     width: 6,
     align: 'left',
     meaning: 'Which of the live and inactive table slots are filled.',
-    value: (device) => tablesOf(device, 'None', '+'),
+    value: (device) => tablesOf(device, '+'),
   },
   suspended: {
     heading: 'Suspended',
@@ -75,7 +74,7 @@ const COLUMNS: Readonly<Record<string, Column>> = {
     width: 5,
     align: 'left',
     meaning: 'Device major and minor numbers',
-    value: ({ minor }) => `${MAPPED_DEVICE_MAJOR}:${minor}`,
+    value: ({ number }) => number,
   },
   major: {
     heading: 'Maj',
@@ -89,7 +88,7 @@ const COLUMNS: Readonly<Record<string, Column>> = {
     width: 3,
     align: 'right',
     meaning: 'Block device minor number.',
-    value: ({ minor }) => `${minor}`,
+    value: minorOf,
   },
   open: {
     heading: 'Open',
@@ -103,7 +102,7 @@ const COLUMNS: Readonly<Record<string, Column>> = {
     width: 4,
     align: 'right',
     meaning: 'Number of segments in live table, if present.',
-    value: ({ liveTable }) => `${liveTable?.targets.length ?? 0}`,
+    value: ({ targetCount }) => `${targetCount}`,
   },
   events: {
     heading: 'Event',
@@ -123,7 +122,10 @@ export interface ColumnOptions {
 }
 
 /** @throws UserError for a field that is not known. */
-export function formatColumns(devices: readonly MappedDevice[], options: ColumnOptions): string {
+export function formatColumns(
+  devices: readonly DeviceDescription[],
+  options: ColumnOptions,
+): string {
   const columns = chooseColumns(options.fields);
   const rows = devices.map((device) => columns.map((column) => column.value(device)));
   // Without headings it is for programs: nothing is aligned.

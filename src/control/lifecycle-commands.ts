@@ -3,11 +3,11 @@
 import * as v from 'valibot';
 import { EBUSY } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
-import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { parseTable, type TableLine } from '../dm/table-line.ts';
 import { CommandError, ioctl } from './command-error.ts';
 import type { Control } from './control.ts';
+import { numberOf } from './device-description.ts';
 import { checkNoLoop } from './device-loop.ts';
 import { changeDevice, subjectOf } from './select-device.ts';
 import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from './verb.ts';
@@ -17,10 +17,6 @@ const tableSchema = v.string('must be a string');
 
 function done(device: MappedDevice): Answer {
   return { json: { name: device.name, number: numberOf(device) }, text: '' };
-}
-
-function numberOf(device: MappedDevice): string {
-  return `${MAPPED_DEVICE_MAJOR}:${device.minor}`;
 }
 
 export const createVerb = defineVerb({
@@ -43,6 +39,7 @@ export const createVerb = defineVerb({
     const lines = input.table === undefined ? null : parseTable(input.table);
     const { devices } = control.host;
     const subject = subjectOf({ device: name, uuid });
+    control.turns.checkOpen();
     const device = await ioctl('create', subject, () => devices.create(name, { uuid, readOnly }));
     return control.turns.run(device, async () => {
       try {

@@ -2,6 +2,7 @@
 
 import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
+import { type DeviceDescription, minorOf, tablesOf } from './device-description.ts';
 
 const READ_AHEAD_SECTORS = 256;
 const TARGET_COLUMNS = 16;
@@ -49,32 +50,23 @@ export function formatVersion(library: string, driver: string): string {
 }
 
 /** The block of `info`, with the empty line behind it. */
-export function formatInfo(device: MappedDevice): string {
-  const { liveTable: live, inactiveTable: inactive, uuid } = device;
-  const hasNode = live !== null || inactive !== null;
-  const readOnly = device.readOnly ? ' (READ-ONLY)' : '';
+export function formatInfo(device: DeviceDescription): string {
+  const { name, suspended, readOnly, openCount, eventNumber, targetCount, uuid } = device;
+  const tables = tablesOf(device, ' & ');
+  const hasNode = tables !== 'None';
   return [
-    `${label('Name:')}${device.name}`,
-    `${label('State:')}${device.suspended ? 'SUSPENDED' : 'ACTIVE'}${readOnly}`,
+    `${label('Name:')}${name}`,
+    `${label('State:')}${suspended ? 'SUSPENDED' : 'ACTIVE'}${readOnly ? ' (READ-ONLY)' : ''}`,
     ...(hasNode ? [`${label('Read Ahead:')}${READ_AHEAD_SECTORS}`] : []),
-    `${label('Tables present:')}${tablesOf(device, 'None', ' & ').toUpperCase().replace('NONE', 'None')}`,
-    `${label('Open count:')}${device.openCount}`,
-    `${label('Event number:')}${device.eventNumber}`,
-    `${label('Major, minor:')}${MAPPED_DEVICE_MAJOR}, ${device.minor}`,
-    `${label('Number of targets:')}${live?.targets.length ?? 0}`,
+    `${label('Tables present:')}${hasNode ? tables.toUpperCase() : tables}`,
+    `${label('Open count:')}${openCount}`,
+    `${label('Event number:')}${eventNumber}`,
+    `${label('Major, minor:')}${MAPPED_DEVICE_MAJOR}, ${minorOf(device)}`,
+    `${label('Number of targets:')}${targetCount}`,
     ...(uuid === '' ? [] : [`UUID: ${uuid}`]),
     '',
     '',
   ].join('\n');
-}
-
-/** "Live", "Live & Inactive" and so on. */
-export function tablesOf(device: MappedDevice, none: string, joint: string): string {
-  const present = [
-    ...(device.liveTable === null ? [] : ['Live']),
-    ...(device.inactiveTable === null ? [] : ['Inactive']),
-  ];
-  return present.length === 0 ? none : present.join(joint);
 }
 
 function label(text: string): string {

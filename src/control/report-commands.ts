@@ -9,6 +9,7 @@ import type { Table } from '../dm/table.ts';
 import type { DeviceNaming, StatusKind } from '../dm/target.ts';
 import { CommandError, ioctl } from './command-error.ts';
 import type { Control } from './control.ts';
+import { describeDevice, numberOf } from './device-description.ts';
 import { formatColumns } from './info-columns.ts';
 import {
   formatDeps,
@@ -84,10 +85,6 @@ function tableOf(device: MappedDevice, inactive: boolean): Table | null {
   return inactive ? device.inactiveTable : device.liveTable;
 }
 
-function numberOf(device: MappedDevice): string {
-  return `${MAPPED_DEVICE_MAJOR}:${device.minor}`;
-}
-
 export const lsVerb = defineVerb({
   name: 'ls',
   usage: '[--target <type>] [-o devno|devname|blkdevname]',
@@ -147,30 +144,11 @@ export const infoVerb = defineVerb({
   ),
   run: async ({ control, input }) => {
     const { devices } = await chooseReport(control, { ...input, prefix: false }, null);
-    const json = { devices: devices.map((device) => describeDevice(control, device)) };
-    const texts = input.columns ? [formatColumns(devices, input)] : devices.map(formatInfo);
-    return { json, text: joinTexts(control, texts) };
+    const described = devices.map((device) => describeDevice(control, device));
+    const texts = input.columns ? [formatColumns(described, input)] : described.map(formatInfo);
+    return { json: { devices: described }, text: joinTexts(control, texts) };
   },
 });
-
-function describeDevice(control: Control, device: MappedDevice) {
-  const { name, uuid, suspended, readOnly, openCount, eventNumber, requests } = device;
-  return {
-    name,
-    uuid,
-    number: numberOf(device),
-    suspended,
-    readOnly,
-    liveTable: device.liveTable !== null,
-    inactiveTable: device.inactiveTable !== null,
-    openCount,
-    clients: control.host.exports.clientsOf(device),
-    eventNumber,
-    targets: device.liveTable?.targets.length ?? 0,
-    sizeSectors: device.sizeSectors,
-    requests: { ...requests, ...device.requestCounts },
-  };
-}
 
 export const statusVerb = defineVerb({
   name: 'status',
@@ -221,16 +199,13 @@ async function reportTables(
     const hidden = input.target !== undefined && rows.length === 0;
     const shown = rows.map(({ line }) => line);
     if (!hidden) texts.push(formatLines(device, shown, prefixed));
-    json.push({
-      ...describeDevice(control, device),
-      targets: rows.map(({ placed, line }) => ({
-        start: placed.start,
-        length: placed.length,
-        type: placed.type.name,
-        line,
-        ...(input.details ? { details: control.host.detailsOf(placed.target) } : {}),
-      })),
-    });
+    const targets: unknown[] = [];
+    for (const { placed, line } of rows) {
+      const { start, length, type, target } = placed;
+      const details = input.details ? { details: await control.host.detailsOf(target) } : {};
+      targets.push({ start, length, type: type.name, line, ...details });
+    }
+    json.push({ ...describeDevice(control, device), targets });
   }
   return { json: { devices: json }, text: joinTexts(control, texts) };
 }

@@ -10,16 +10,15 @@ import { identifyDevice, openDevice } from '../block/open-device.ts';
 import { coreLogType } from '../dirtylog/core-log.ts';
 import type { DirtyLogType } from '../dirtylog/dirty-log.ts';
 import { diskLogType } from '../dirtylog/disk-log.ts';
-import { MappedDevice } from '../dm/mapped-device.ts';
+import { DeviceMap } from '../dm/device-map.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
 import { TargetTypes } from '../dm/target-types.ts';
 import { PLAIN_TARGET_TYPES } from '../dm/targets/all-target-types.ts';
-import { UnderlyingDevices } from '../dm/underlying-devices.ts';
 import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
 import { openLogCopy } from './log-copy.ts';
 
 export interface MachineOptions {
-  readonly deviceName: string;
   readonly readOnly: boolean;
   /** How much there is of each log, by its name in the table. */
   readonly logBytes: ReadonlyMap<string, number>;
@@ -27,18 +26,19 @@ export interface MachineOptions {
   readonly throttlePercent: number;
   readonly clock: Clock;
   readonly log: Logger;
+  readonly onEvent: (device: MappedDevice) => void;
 }
 
-/** A mapped device without a table, over files and block devices. */
-export function composeMappedDevice(options: MachineOptions): MappedDevice {
-  const { clock, log, readOnly, aio } = options;
+/** The machine's device mapper, without a device yet, over files and block devices. */
+export function composeDeviceMap(options: MachineOptions): DeviceMap {
+  const { clock, log, readOnly, aio, onEvent } = options;
   const now = (): number => clock.now();
   const logTypes = [coreLogType, diskLogType];
-  return new MappedDevice({
-    name: options.deviceName,
+  return new DeviceMap({
     readOnly,
     clock,
     log,
+    onEvent,
     probe: silentProbe,
     targetTypes: new TargetTypes([
       createMirrorTargetType({
@@ -47,14 +47,14 @@ export function composeMappedDevice(options: MachineOptions): MappedDevice {
       }),
       ...PLAIN_TARGET_TYPES,
     ]),
-    devices: new UnderlyingDevices({
+    opener: {
       identify: (name) => identifyDevice(name),
       open: (name) => {
         const logBytes = options.logBytes.get(name);
         if (readOnly && logBytes !== undefined) return openLogCopy(name, logBytes);
         return openDevice(name, { readOnly, aio, now });
       },
-    }),
+    },
   });
 }
 

@@ -1,55 +1,95 @@
 /**
- * A running server: the mapped device and the sockets before it. Here is the order of starting and
- * stopping.
+ * A running daemon: the mapped devices, the sockets before them, and the control over them. Here is the
+ * order of starting and stopping.
  *
  * Start: look at every device, load the table, resume (the first write to a log is here), listen.
- * Stop: accept no more, let what is in flight end, suspend, so that every region is clean, close.
+ * Stop: take no more commands, accept no more clients, let what is in flight end, suspend each device
+ * before those below it, so that every region is clean, close.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
+import { Control } from '../control/control.ts';
+import { type DeviceMap, isDeviceName } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { MirrorTarget } from '../mirror/mirror-target.ts';
 import { NbdServer } from '../nbd/server.ts';
 import type { ListenAddress } from '../nbd/transport.ts';
-import { composeMappedDevice } from './compose.ts';
+import { composeDeviceMap } from './compose.ts';
+import { ControlListener } from './control-listener.ts';
 import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
+import { NbdExports } from './nbd-exports.ts';
 import { prepareDevices } from './prepare-devices.ts';
 import type { ServeOptions } from './serve-options.ts';
 import type { ServePlan } from './serve-plan.ts';
 import { bytesNeeded } from './table-devices.ts';
+import { targetDetails } from './target-details.ts';
 
 /** How long requests in flight may take at a stop; held ones would wait for ever. */
 const STOP_GRACE_MS = 5000;
-const DESCRIPTION_BYTES_MAX = 255;
+/** Of the device that is served from the start, where its export has no name, or one for exports only. */
+const DEVICE_NAME_DEFAULT = 'mirror';
 
 export interface DaemonEnvironment {
   readonly clock: Clock;
   readonly log: Logger;
   /** Listening sockets of a parent. */
   readonly activationSockets: readonly number[];
+  /** Of the product. */
+  readonly version: string;
+  readonly onDeviceEvent?: (device: MappedDevice) => void;
 }
 
 export class Daemon {
-  readonly device: MappedDevice;
+  readonly devices: DeviceMap;
+  readonly control: Control;
+  readonly controlListener: ControlListener;
   readonly #server: NbdServer;
+  readonly #exports: NbdExports;
   readonly #log: Logger;
   /** Holds a socket that nobody asked for by name. */
   readonly #privateDirectory: string | null;
 
-  private constructor(parts: {
-    device: MappedDevice;
-    server: NbdServer;
-    log: Logger;
-    privateDirectory: string | null;
-  }) {
-    this.device = parts.device;
-    this.#server = parts.server;
-    this.#log = parts.log;
-    this.#privateDirectory = parts.privateDirectory;
+  private constructor(
+    plan: ServePlan,
+    options: ServeOptions,
+    environment: DaemonEnvironment,
+    privateDirectory: string | null,
+  ) {
+    const { clock, log, version } = environment;
+    this.#log = log;
+    this.#privateDirectory = privateDirectory;
+    this.#server = new NbdServer({ clock, log });
+    this.#exports = new NbdExports(this.#server, log);
+    this.devices = composeDeviceMap({
+      readOnly: options.readOnly,
+      logBytes: new Map(
+        plan.uses.filter(({ role }) => role === 'log').map((use) => [use.device, bytesNeeded(use)]),
+      ),
+      aio: plan.aio,
+      throttlePercent: plan.throttlePercent,
+      clock,
+      log,
+      onEvent: (device) => {
+        const { name, eventNumber } = device;
+        this.control.events.publish('event', name, { eventNumber });
+        environment.onDeviceEvent?.(device);
+      },
+    });
+    this.control = new Control({
+      devices: this.devices,
+      exports: this.#exports,
+      clock,
+      log,
+      version,
+      instance: nameOfInstance(),
+      detailsOf: targetDetails,
+    });
+    this.controlListener = new ControlListener(this.control);
   }
 
   /** @throws UserError; everything is closed again then. */
@@ -58,36 +98,20 @@ export class Daemon {
     options: ServeOptions,
     environment: DaemonEnvironment,
   ): Promise<Daemon> {
-    const { clock, log } = environment;
-    const { readOnly } = options;
     await prepareDevices(plan.uses, {
-      create: options.create && !readOnly,
-      overwriteLog: options.overwriteLog && !readOnly,
+      create: options.create && !options.readOnly,
+      overwriteLog: options.overwriteLog && !options.readOnly,
       resizeLog: options.resizeLog,
       sharedLegsAllowed: options.leg.length === 0,
-      log,
+      log: environment.log,
     });
-    const device = composeMappedDevice({
-      deviceName: options.name === '' ? 'mirror' : options.name,
-      readOnly,
-      logBytes: new Map(
-        plan.uses.filter(({ role }) => role === 'log').map((use) => [use.device, bytesNeeded(use)]),
-      ),
-      aio: plan.aio,
-      throttlePercent: plan.throttlePercent,
-      clock,
-      log,
-    });
-    const server = new NbdServer({ clock, log });
     const isPrivate = needsPrivateSocket(plan, options, environment);
     const privateDirectory = isPrivate ? mkdtempSync(join(tmpdir(), 'nbd-mirror-')) : null;
-    const daemon = new Daemon({ device, server, log, privateDirectory });
+    const daemon = new Daemon(plan, options, environment, privateDirectory);
     try {
-      await device.load(plan.lines);
-      await device.resume();
-      const description = describe(plan);
-      server.addExport({ name: options.name, description, device, readOnly });
+      if (plan.lines.length > 0) await daemon.#serve(plan, options.name);
       await daemon.#listen(plan, options, environment);
+      await daemon.controlListener.listen(plan.control);
       return daemon;
     } catch (error) {
       await daemon.stop();
@@ -100,16 +124,43 @@ export class Daemon {
     return this.#server.addresses();
   }
 
-  /** The lines that `dmsetup status` would show. */
+  /** The status lines of all devices. */
   async status(): Promise<readonly string[]> {
-    return (await this.device.liveTable?.status('info')) ?? [];
+    const lines: string[] = [];
+    for (const { liveTable } of this.devices.list()) {
+      lines.push(...((await liveTable?.status('info')) ?? []));
+    }
+    return lines;
   }
 
   async stop(): Promise<void> {
+    await this.controlListener.stop();
+    const changesEnd = this.control.turns.close();
     await this.#server.stop({ graceMs: STOP_GRACE_MS });
+    await changesEnd;
     this.#reportLosses();
-    await this.device.close();
+    await this.#removeAll();
     if (this.#privateDirectory !== null) rmSync(this.#privateDirectory, { recursive: true });
+  }
+
+  /** The export's name may be one that no device can have; the default export has none. */
+  async #serve(plan: ServePlan, exportName: string): Promise<void> {
+    const name = isDeviceName(exportName) ? exportName : DEVICE_NAME_DEFAULT;
+    const device = this.devices.create(name);
+    await device.load(plan.lines);
+    await device.resume();
+    this.#exports.showAs(device, exportName);
+  }
+
+  /** Those on top first. */
+  async #removeAll(): Promise<void> {
+    for (;;) {
+      const devices = this.devices.list();
+      if (devices.length === 0) return;
+      const top = devices.find(({ openCount }) => openCount === 0);
+      assert(top !== undefined, 'Mapped devices stand on each other in a circle');
+      await this.devices.remove(top);
+    }
   }
 
   async #listen(
@@ -128,7 +179,8 @@ export class Daemon {
 
   /** What the kernel does silently and to the user's loss is done too; here it is said. */
   #reportLosses(): void {
-    for (const { target } of this.device.liveTable?.targets ?? []) {
+    const tables = this.devices.list().flatMap(({ liveTable }) => liveTable ?? []);
+    for (const { target } of tables.flatMap(({ targets }) => targets)) {
       if (!(target instanceof MirrorTarget)) continue;
       const counted = Object.entries(target.counters).filter(([, count]) => count > 0);
       if (counted.length > 0) {
@@ -148,11 +200,8 @@ function needsPrivateSocket(
   return options.run !== undefined && given === 0;
 }
 
-function describe({ lines, uses }: ServePlan): string {
-  const legs = uses.filter(({ role }) => role === 'leg').map(({ device }) => device);
-  const logs = uses.filter(({ role }) => role === 'log').map(({ device }) => device);
-  const types = [...new Set(lines.map(({ type }) => type))].join(', ');
-  const text = `${types} of ${legs.join(', ')}${logs.length > 0 ? `, log ${logs.join(', ')}` : ''}`;
-  if (legs.length === 0) return types.slice(0, DESCRIPTION_BYTES_MAX);
-  return Buffer.byteLength(text) <= DESCRIPTION_BYTES_MAX ? text : `${types}: ${legs.length} legs`;
+/** Another one in each life of a daemon; the clock that it is made of is not ours to read twice. */
+function nameOfInstance(): string {
+  const startedAtMs = Math.floor(performance.timeOrigin);
+  return startedAtMs.toString(16) + process.pid.toString(16).padStart(6, '0');
 }

@@ -3,11 +3,13 @@
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import { nativeCalls } from '../block/native-calls.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
 import { attachCommands, uriOf } from './attach-commands.ts';
 import { type Captive, startCaptive } from './captive.ts';
 import { Daemon } from './daemon.ts';
 import { createLogger, writeStderr } from './loggers.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
+import { productVersion } from './product-version.ts';
 import { ResyncProgress } from './resync-progress.ts';
 import type { ServeOptions } from './serve-options.ts';
 import { planServe } from './serve-plan.ts';
@@ -33,15 +35,34 @@ export async function runServer(options: ServeOptions): Promise<number> {
   const clock = new SystemClock();
 
   const plan = await planServe(options);
-  for (const line of plan.tableText.trim().split('\n')) say(`table: ${line}`);
-  const daemon = await Daemon.start(plan, options, { clock, log, activationSockets });
+  if (plan.control.tcp !== null && plan.control.tokenFile === null && isQuiet) {
+    throw new UserError(
+      'no-token',
+      'Cannot listen for commands: the token would be told to nobody',
+      {
+        hint: 'Give a file for it with --control-token.',
+      },
+    );
+  }
+  const tableLines = plan.tableText.trim().split('\n');
+  for (const line of plan.tableText === '' ? [] : tableLines) say(`table: ${line}`);
+  let isReporting = false;
+  const daemon = await Daemon.start(plan, options, {
+    clock,
+    log,
+    activationSockets,
+    version: productVersion(),
+    onDeviceEvent: (device) => {
+      if (isReporting) void reportEvent(device, log);
+    },
+  });
   const progress = new ResyncProgress({ clock, log, statusLine, status: () => daemon.status() });
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, process.pid);
     announce(daemon, options, say);
     if (!options.quiet) {
       void progress.start();
-      void reportEvents(daemon, log);
+      isReporting = true;
     }
     const captive = startCaptiveOf(daemon, options);
     const stopped = Promise.race([signals.first, parentGone]);
@@ -57,9 +78,15 @@ export async function runServer(options: ServeOptions): Promise<number> {
 
 function announce(daemon: Daemon, options: ServeOptions, say: (line: string) => void): void {
   const addresses = daemon.addresses();
+  const { controlListener, devices } = daemon;
+  for (const address of controlListener.addresses) {
+    const place = address.kind === 'unix' ? address.path : `${address.host}:${address.port}`;
+    say(`control: ${place}`);
+  }
+  if (controlListener.madeToken !== null) say(`control token: ${controlListener.madeToken}`);
   for (const address of addresses) say(`ready: ${uriOf(address, options.name)}`);
   const [first] = addresses;
-  if (first === undefined) return;
+  if (first === undefined || devices.list().length === 0) return;
   say('attach with one of:');
   for (const command of attachCommands(first, options.name)) say(`  ${command}`);
 }
@@ -88,11 +115,10 @@ function watchParent(options: ServeOptions): Promise<NodeJS.Signals> {
   return process.ppid === parent ? new Promise(() => {}) : Promise.resolve('SIGTERM');
 }
 
-async function reportEvents(daemon: Daemon, log: Logger): Promise<void> {
-  const { device } = daemon;
-  for (let seen = device.eventNumber; ; ) {
-    seen = await device.waitForEvent(seen);
-    for (const line of await daemon.status()) log.info(`event ${seen}: ${line}`);
+async function reportEvent(device: MappedDevice, log: Logger): Promise<void> {
+  const { eventNumber, liveTable } = device;
+  for (const line of (await liveTable?.status('info')) ?? []) {
+    log.info(`event ${eventNumber}: ${line}`, { device: device.name });
   }
 }
 

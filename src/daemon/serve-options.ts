@@ -28,6 +28,11 @@ export interface ServeOptions {
   readonly listen: readonly string[];
   readonly name: string;
 
+  /** True: at the usual place. */
+  readonly control?: string | boolean;
+  readonly controlListen?: string;
+  readonly controlToken?: string;
+
   readonly run?: string;
   readonly pidFile?: string;
   readonly exitWithParent: boolean;

@@ -1,23 +1,25 @@
 /** What the options of `serve` amount to: understood and checked, nothing opened or written yet. */
 
-import { readFileSync } from 'node:fs';
-import { errnoName, errnoOfError } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
 import { measureDevice } from '../block/open-device.ts';
 import { parseTable, type TableLine } from '../dm/table-line.ts';
+import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
 import { parseListenAddress, type TcpAddress } from './listen-address.ts';
+import { readTableFile } from './read-table-file.ts';
 import type { ServeOptions } from './serve-options.ts';
 import { buildTableLine, usesShortForm } from './short-form.ts';
 import { type DeviceUse, devicesOfTable } from './table-devices.ts';
 
 export interface ServePlan {
+  /** Empty where devices are created later only. */
   readonly tableText: string;
   readonly lines: readonly TableLine[];
   readonly uses: readonly DeviceUse[];
   readonly aio: AioPolicy;
   readonly throttlePercent: number;
   readonly tcp: readonly TcpAddress[];
+  readonly control: ControlPlan;
 }
 
 /** @throws UserError naming the option. */
@@ -25,17 +27,28 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
   const aio = parseAio(options.aio ?? 'auto');
   const throttlePercent = parsePercent(options.resyncThrottle ?? '100');
   const tcp = options.listen.map(parseListenAddress);
-  const tableText = await chooseTable(options);
-  const lines = parseTable(tableText);
-  return { tableText, lines, uses: devicesOfTable(lines), aio, throttlePercent, tcp };
+  const control = planControl(options, process.env);
+  const tableText = await chooseTable(options, isControlled(control));
+  const lines = tableText === null ? [] : parseTable(tableText);
+  return {
+    tableText: tableText ?? '',
+    lines,
+    uses: devicesOfTable(lines),
+    aio,
+    throttlePercent,
+    tcp,
+    control,
+  };
 }
 
-async function chooseTable(options: ServeOptions): Promise<string> {
+/** Null for none, which is good where tables can be loaded later. */
+async function chooseTable(options: ServeOptions, mayBeNone: boolean): Promise<string | null> {
   const forms = [
     ...(usesShortForm(options) ? ['--leg and its companions'] : []),
     ...(options.table.length > 0 ? ['--table'] : []),
     ...(options.tableFile === undefined ? [] : ['--table-file']),
   ];
+  if (forms.length === 0 && mayBeNone) return null;
   if (forms.length === 0) {
     throw new UserError(
       'no-table',
@@ -54,19 +67,6 @@ async function chooseTable(options: ServeOptions): Promise<string> {
   if (options.tableFile !== undefined) return readTableFile(options.tableFile);
   if (options.table.length > 0) return options.table.join('\n');
   return buildTableLine(options, measureDevice);
-}
-
-function readTableFile(path: string): string {
-  try {
-    // 0 is standard input.
-    return readFileSync(path === '-' ? 0 : path, 'utf8');
-  } catch (error) {
-    const errno = errnoOfError(error);
-    throw new UserError('table-file', `Cannot read table file "${path}": ${errnoName(errno)}`, {
-      errno,
-      cause: error,
-    });
-  }
 }
 
 function parseAio(text: string): AioPolicy {

@@ -233,21 +233,30 @@ export class DeviceMap {
   }
 }
 
-/** A name also becomes a path and an export's name, so it is printable and without white space. */
+/** A device could have this name. */
+export function isDeviceName(name: string): boolean {
+  return problemOfName(name) === null;
+}
+
 function checkName(name: string): void {
-  const problem =
-    name === ''
-      ? 'it is empty'
-      : name.length > NAME_LENGTH_MAX
-        ? `it has ${name.length} characters, at most ${NAME_LENGTH_MAX} are allowed`
-        : /[^\x21-\x7e]|[/\\]/.test(name) || name === '.' || name === '..'
-          ? 'it must consist of printable ASCII characters other than space, slash and backslash'
-          : null;
+  const problem = problemOfName(name);
   if (problem === null) return;
   throw new UserError('bad-name', `Cannot use device name "${shorten(name)}": ${problem}`, {
     errno: EINVAL,
     kernelMessage: 'invalid device name',
   });
+}
+
+/** A name also becomes a path and an export's name, so it is printable and without white space. */
+function problemOfName(name: string): string | null {
+  if (name === '') return 'it is empty';
+  if (name.length > NAME_LENGTH_MAX) {
+    return `it has ${name.length} characters, at most ${NAME_LENGTH_MAX} are allowed`;
+  }
+  if (/[^\x21-\x7e]|[/\\]/.test(name) || name === '.' || name === '..') {
+    return 'it must consist of printable ASCII characters other than space, slash and backslash';
+  }
+  return null;
 }
 
 function checkUuid(uuid: string): void {

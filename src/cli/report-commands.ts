@@ -1,0 +1,215 @@
+/** The verbs of `dmsetup` that tell how things are, and the stream of events. */
+
+import { Command, Option } from 'commander';
+import type { ControlAnswer } from '../control/control-client.ts';
+import type { DeviceDescription } from '../control/device-description.ts';
+import {
+  type ControlOptions,
+  callAndPrint,
+  connectControl,
+  printRefusal,
+  reportErrors,
+  withControlOptions,
+} from './control-session.ts';
+
+type End = (status: number) => void;
+
+interface ReportOptions extends ControlOptions {
+  readonly uuid?: string;
+  readonly target?: string;
+  readonly inactive?: boolean;
+  readonly o?: string;
+}
+
+export function reportCommands(end: End): Command[] {
+  return [
+    lsCommand(end),
+    infoCommand(end),
+    statusCommand(end),
+    linesCommand(end, 'table', 'print the table of devices'),
+    depsCommand(end),
+    plainCommand(end, 'targets', 'list the types of targets'),
+    plainCommand(end, 'version', 'print versions of the daemon'),
+    eventsCommand(end),
+  ];
+}
+
+function verb(name: string, summary: string): Command {
+  const description = `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
+  return withControlOptions(new Command(name).summary(summary).description(description));
+}
+
+function withDevices(command: Command): Command {
+  return command.argument('[device...]').option('-u, --uuid <uuid>', 'the device of this uuid');
+}
+
+function naming(choices: readonly string[], meaning: string): Option {
+  return new Option('-o <naming>', meaning).choices([...choices]);
+}
+
+function lsCommand(end: End): Command {
+  return verb('ls', 'list the devices')
+    .option('--target <type>', 'only those with a target of this type')
+    .addOption(naming(['devno', 'devname', 'blkdevname'], 'what stands in the brackets'))
+    .action(async (options: ReportOptions) => {
+      const { target, o } = options;
+      const input = {
+        ...(target === undefined ? {} : { target }),
+        ...(o === undefined ? {} : { naming: o }),
+      };
+      end(await callAndPrint(options, 'ls', [input]));
+    });
+}
+
+function plainCommand(end: End, name: string, summary: string): Command {
+  return verb(name, summary).action(async (options: ControlOptions) => {
+    end(await callAndPrint(options, name, [{}]));
+  });
+}
+
+/** One input for each named device; one for the uuid; one for all. */
+function inputsFor(names: readonly string[], options: ReportOptions, more: object): object[] {
+  const { target, inactive = false, uuid } = options;
+  const rest = { ...more, ...(target === undefined ? {} : { target }), inactive };
+  if (names.length > 0)
+    return names.map((device) => ({ device, prefix: names.length > 1, ...rest }));
+  return [uuid === undefined ? rest : { uuid, ...rest }];
+}
+
+function withLines(command: Command): Command {
+  return withDevices(command)
+    .option('--target <type>', 'only targets of this type')
+    .option('--inactive', 'of the inactive table')
+    .option('--noflush', 'accepted')
+    .addOption(
+      naming(['name', 'devno'], 'how devices below are written (default: as in the table)'),
+    );
+}
+
+function linesCommand(end: End, name: string, summary: string): Command {
+  return withLines(verb(name, summary)).action(async (names: string[], options: ReportOptions) => {
+    const inputs = inputsFor(names, options, { naming: options.o ?? 'name' });
+    end(await callAndPrint(options, name, inputs));
+  });
+}
+
+function statusCommand(end: End): Command {
+  interface Options extends ReportOptions {
+    readonly watch?: boolean;
+    readonly interval: string;
+    readonly count?: string;
+  }
+  return withLines(verb('status', 'print the status line of each target'))
+    .option('--watch', 'a live view, until it is interrupted')
+    .option('--interval <seconds>', 'with --watch: look so often', '1')
+    .option('--count <count>', 'with --watch: look so many times')
+    .action(async (names: string[], options: Options) => {
+      const more = { naming: options.o ?? 'name' };
+      if (options.watch !== true) {
+        end(await callAndPrint(options, 'status', inputsFor(names, options, more)));
+        return;
+      }
+      const { watchStatus } = await import('./watch-status.ts');
+      const inputs = inputsFor(names, options, { ...more, details: true });
+      end(await reportErrors(options, () => watchStatus(inputs, options)));
+    });
+}
+
+function depsCommand(end: End): Command {
+  return withDevices(verb('deps', 'list the devices that tables stand on'))
+    .option('--inactive', 'of the inactive table')
+    .addOption(naming(['devno', 'devname', 'blkdevname'], 'how they are written'))
+    .action(async (names: string[], options: ReportOptions) => {
+      const inputs = inputsFor(names, options, { naming: options.o ?? 'devno' });
+      end(await callAndPrint(options, 'deps', inputs));
+    });
+}
+
+interface InfoOptions extends ReportOptions {
+  readonly columns?: boolean;
+  readonly noheadings?: boolean;
+  readonly separator?: string;
+}
+
+function infoCommand(end: End): Command {
+  return withDevices(verb('info', 'tell the state of devices'))
+    .option('-c, --columns', 'one line for each device')
+    .option('-o <fields>', 'with -c: these columns; with a plus in front, those beside the usual')
+    .option('--noheadings', 'with -c: for programs')
+    .option('--separator <text>', 'with -c: between columns')
+    .action(async (names: string[], options: InfoOptions) => {
+      if (options.columns === true && names.length > 1 && options.json !== true) {
+        end(await reportErrors(options, () => printColumns(names, options)));
+        return;
+      }
+      const { uuid, columns = false, noheadings: noHeadings = false, o, separator } = options;
+      const shape = {
+        columns,
+        noHeadings,
+        ...(o === undefined ? {} : { fields: o }),
+        ...(separator === undefined ? {} : { separator }),
+      };
+      const all = uuid === undefined ? shape : { uuid, ...shape };
+      const inputs = names.length === 0 ? [all] : names.map((device) => ({ device, ...shape }));
+      end(await callAndPrint(options, 'info', inputs));
+    });
+}
+
+/** Columns are as wide as the widest of all devices wants: they are put together here. */
+async function printColumns(names: readonly string[], options: InfoOptions): Promise<number> {
+  const { formatColumns } = await import('../control/info-columns.ts');
+  const client = await connectControl(options);
+  const devices: DeviceDescription[] = [];
+  let refusal: ControlAnswer | null = null;
+  for (const device of names) {
+    const answer = await client.call('info', { device }, 'json');
+    if (answer.status !== 200) {
+      // The text of a refusal is for people.
+      refusal = await client.call('info', { device }, 'text');
+      break;
+    }
+    devices.push(...(JSON.parse(answer.body) as { devices: DeviceDescription[] }).devices);
+  }
+  const { o: fields, noheadings: noHeadings = false, separator } = options;
+  if (devices.length > 0) {
+    process.stdout.write(formatColumns(devices, { fields, noHeadings, separator }));
+  }
+  return refusal === null ? 0 : printRefusal(refusal);
+}
+
+function eventsCommand(end: End): Command {
+  interface Options extends ControlOptions {
+    readonly follow?: boolean;
+    readonly after: string;
+  }
+  return verb('events', 'tell what happened to devices')
+    .option('-f, --follow', 'go on, until it is interrupted')
+    .option('--after <id>', 'only events behind this one; or "now"', 'start')
+    .action(async (options: Options) => {
+      const run = async (): Promise<number> => {
+        const client = await connectControl(options);
+        const { after, follow = false } = options;
+        for await (const { id, type, data } of client.events({ after, follow })) {
+          const fields = parse(data);
+          const line =
+            options.json === true
+              ? JSON.stringify({ id, type, ...fields })
+              : formatEvent(id, type, fields);
+          if (options.json === true || type !== 'ready') process.stdout.write(`${line}\n`);
+        }
+        return 0;
+      };
+      end(await reportErrors(options, run));
+    });
+}
+
+function parse(data: string): Record<string, unknown> {
+  return JSON.parse(data) as Record<string, unknown>;
+}
+
+/** "ID DEVICE TYPE name=value…" */
+function formatEvent(id: string, type: string, data: Record<string, unknown>): string {
+  const { sequence: _sequence, type: _type, device = '-', ...fields } = data;
+  const words = Object.entries(fields).map(([name, value]) => ` ${name}=${value}`);
+  return `${id} ${device} ${type}${words.join('')}`;
+}

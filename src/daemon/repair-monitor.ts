@@ -1,0 +1,171 @@
+/**
+ * Repairs mirrors by themselves: listens to the events of each device, and replaces a table whose leg or
+ * log has failed. Counterpart: dmeventd with its mirror plugin (specification 13.1). Off unless the
+ * operator has asked for it.
+ *
+ * Never a loop: a device is looked at once an event, a repair ends after so many attempts as there are
+ * spares, and a table that could not be repaired is left alone until somebody loads another.
+ */
+
+import type { Clock, Timer } from '../base/clock.ts';
+import { UserError } from '../base/failure.ts';
+import type { LogFields, Logger } from '../base/log.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+import type { Table } from '../dm/table.ts';
+import { isInSync } from '../mirror/next-table.ts';
+import { needsRepair } from '../mirror/repair-table.ts';
+import { conditionsOf } from './mirror-condition.ts';
+import { type RepairTools, type RepairedTable, repairDevice, settleDevice } from './repair-run.ts';
+import { textOf } from './replace-table.ts';
+
+/** A device that somebody has suspended is looked at again after this. */
+const SUSPENDED_RETRY_MS = 1000;
+
+export interface RepairMonitorOptions extends RepairTools {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Changes of devices take turns with what people do to them. */
+  readonly runInTurn: (device: MappedDevice, work: () => Promise<void>) => Promise<void>;
+  /** Tells listeners. */
+  readonly publish: (type: string, device: string, fields: LogFields) => void;
+}
+
+interface Watched {
+  /** Something has happened that nobody has looked at yet. */
+  isDue: boolean;
+  isBusy: boolean;
+  retry: Timer | null;
+  /** A table of ours that is to be replaced once more when it is in sync. */
+  unsettled: Table | null;
+  /** A table that could not be repaired. */
+  givenUp: Table | null;
+}
+
+export class RepairMonitor {
+  readonly #options: RepairMonitorOptions;
+  readonly #watched = new WeakMap<MappedDevice, Watched>();
+  readonly #timers = new Set<Timer>();
+  #stopped = false;
+
+  constructor(options: RepairMonitorOptions) {
+    this.#options = options;
+  }
+
+  /** Something has happened to the device. */
+  noticed(device: MappedDevice): void {
+    const watched = this.#watch(device);
+    watched.isDue = true;
+    if (!watched.isBusy && !this.#stopped) void this.#serve(device, watched);
+  }
+
+  /** The live table begins with a word that was meant for one start, as a record says. */
+  startedUnsettled(device: MappedDevice): void {
+    this.#watch(device).unsettled = device.liveTable;
+    this.noticed(device);
+  }
+
+  /** No repair begins any more. */
+  stop(): void {
+    this.#stopped = true;
+    for (const timer of this.#timers) timer.cancel();
+  }
+
+  #watch(device: MappedDevice): Watched {
+    let watched = this.#watched.get(device);
+    if (watched === undefined) {
+      watched = { isDue: false, isBusy: false, retry: null, unsettled: null, givenUp: null };
+      this.#watched.set(device, watched);
+    }
+    return watched;
+  }
+
+  async #serve(device: MappedDevice, watched: Watched): Promise<void> {
+    watched.isBusy = true;
+    while (watched.isDue && !this.#stopped) {
+      watched.isDue = false;
+      try {
+        await this.#options.runInTurn(device, () => this.#look(device, watched));
+      } catch (error) {
+        // The daemon is stopping.
+        if (!(error instanceof UserError)) throw error;
+      }
+    }
+    watched.isBusy = false;
+  }
+
+  async #look(device: MappedDevice, watched: Watched): Promise<void> {
+    const table = device.liveTable;
+    if (table === null || this.#stopped) return;
+    const mirrors = (await conditionsOf(device)).flatMap(({ mirror }) => mirror ?? []);
+    const isFailed = mirrors.some(needsRepair);
+    const isDone = table === watched.unsettled && !isFailed && mirrors.every(isInSync);
+    if (!isFailed && !isDone) return;
+    if (isFailed && table === watched.givenUp) return;
+    if (device.suspended) {
+      this.#lookLater(device, watched);
+      return;
+    }
+    if (isFailed) await this.#repair(device, watched);
+    else await this.#settle(device, watched);
+  }
+
+  async #repair(device: MappedDevice, watched: Watched): Promise<void> {
+    const { log } = this.#options;
+    const { name } = device;
+    const outcome = await repairDevice(device, this.#options);
+    if (outcome.kind === 'healthy') return;
+    if (outcome.kind === 'failed') {
+      watched.givenUp = device.liveTable;
+      const { reason } = outcome;
+      log.error('mirror is not repaired, and left to the operator', { device: name, reason });
+      this.#options.publish('repair-failed', name, { reason });
+      return;
+    }
+    this.#report(name, outcome.table);
+    if (outcome.table.settles === null) return;
+    watched.unsettled = device.liveTable;
+    if (outcome.table.settles === 'at once') await this.#settle(device, watched);
+  }
+
+  #report(device: string, table: RepairedTable): void {
+    const { log, publish } = this.#options;
+    const { old, lines, reasons, regionsAtRisk } = table;
+    for (const reason of reasons) log.warn(`repair: ${reason}`, { device });
+    const fields = { old, new: textOf(lines), reason: reasons.join('; '), regionsAtRisk };
+    log.warn('repair: table replaced', { device, old, new: fields.new });
+    if (regionsAtRisk > 0) {
+      log.error('repair: the leg that was removed may have been the only one with the data', {
+        device,
+        regions: regionsAtRisk,
+      });
+    }
+    publish('repaired', device, fields);
+  }
+
+  async #settle(device: MappedDevice, watched: Watched): Promise<void> {
+    const { log, publish, record } = this.#options;
+    const { name } = device;
+    try {
+      const { old, table } = await settleDevice(device, record);
+      watched.unsettled = null;
+      const fields = { old, new: textOf(table.lines) };
+      log.info('repair: table settled', { device: name, ...fields });
+      publish('settled', name, fields);
+    } catch (error) {
+      // The next event finds it unsettled still; what is loaded is safe, and only copies more.
+      if (!(error instanceof UserError)) throw error;
+      log.warn('repair: table not settled', { device: name, reason: error.message });
+    }
+  }
+
+  #lookLater(device: MappedDevice, watched: Watched): void {
+    if (watched.retry !== null) return;
+    const timer = this.#options.clock.after(SUSPENDED_RETRY_MS, () => {
+      watched.retry = null;
+      this.#timers.delete(timer);
+      this.noticed(device);
+    });
+    watched.retry = timer;
+    this.#timers.add(timer);
+  }
+}

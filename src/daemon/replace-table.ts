@@ -1,0 +1,64 @@
+/**
+ * Replaces a live table by one that stands on other devices, with the record in step.
+ *
+ * Order: load, suspend, look again, record, resume. Up to the record a power cut finds the old table
+ * and its log; from the record on the new one, which has not run yet. What could not be done leaves the
+ * old table running.
+ */
+
+import { UserError } from '../base/failure.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+import { formatTableLine, type TableLine } from '../dm/table-line.ts';
+import type { TableRecord } from './table-record.ts';
+
+export interface NewTable {
+  readonly lines: readonly TableLine[];
+  readonly record: readonly TableLine[];
+  readonly unsettled: boolean;
+}
+
+export interface ReplaceTableOptions<T extends NewTable> {
+  readonly device: MappedDevice;
+  readonly record: TableRecord;
+  /** Held requests go to the new table; else they fail. */
+  readonly noflush: boolean;
+  /**
+   * The new table as of now: asked for at first, and again once nothing is in flight any more, when
+   * the answer counts.
+   *
+   * @throws UserError when there is none.
+   */
+  readonly plan: () => Promise<T>;
+  /** Nothing is in flight, and the new table is the right one: last things before it resumes. */
+  readonly beforeResume?: (table: T) => Promise<void>;
+}
+
+/** @throws UserError; the old table is live and resumed then. */
+export async function replaceTable<T extends NewTable>(
+  options: ReplaceTableOptions<T>,
+): Promise<T> {
+  const { device, record, noflush, plan } = options;
+  let next = await plan();
+  await device.load(next.lines);
+  try {
+    await device.suspend({ noflush });
+    const again = await plan();
+    if (textOf(again.lines) !== textOf(next.lines)) {
+      next = again;
+      await device.load(next.lines);
+    }
+    await options.beforeResume?.(next);
+    await record.put(device.name, { lines: next.record, unsettled: next.unsettled });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    await device.clear();
+    await device.resume();
+    throw error;
+  }
+  await device.resume();
+  return next;
+}
+
+export function textOf(lines: readonly TableLine[]): string {
+  return lines.map(formatTableLine).join('\n');
+}
