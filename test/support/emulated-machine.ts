@@ -20,6 +20,7 @@ import { runBio } from '../../src/block/run-bio.ts';
 import { sendMessage } from '../../src/control/waiting-commands.ts';
 import { LOG_TYPES } from '../../src/dirtylog/log-types.ts';
 import { DeviceMap } from '../../src/dm/device-map.ts';
+import { isDeviceNumber } from '../../src/dm/device-numbers.ts';
 import { MappedDevice } from '../../src/dm/mapped-device.ts';
 import { parseTable } from '../../src/dm/table-line.ts';
 import type { StatusKind } from '../../src/dm/target.ts';
@@ -326,7 +327,7 @@ export class EmulatedMachine {
     const found = this.#disks.find((disk) => disk.path === path);
     if (found !== undefined) return found;
     throw new UserError('no-device', `Cannot open "${path}": there is no such device`, {
-      errno: path.includes('/') ? ENODEV : ENXIO,
+      errno: isDeviceNumber(path) ? ENXIO : ENODEV,
     });
   }
 }

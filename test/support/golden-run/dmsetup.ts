@@ -1,5 +1,7 @@
 /** `dmsetup`, over an emulated machine: the verbs and options that transcripts use. */
 
+import { UserError } from '../../../src/base/failure.ts';
+import { parseTable } from '../../../src/dm/table-line.ts';
 import type { EmulatedMachine } from '../emulated-machine.ts';
 import { failed, ioctlFailed, NotUnderstood, type Outcome, succeeded } from './outcome.ts';
 
@@ -45,7 +47,10 @@ export async function dmsetup(
       return create(machine, name, args);
     case 'load':
     case 'reload':
-      return attempt('reload', name, args, undefined, () => machine.load(name, tableOf(args)));
+      return (
+        misread(tableOf(args)) ??
+        attempt('reload', name, args, undefined, () => machine.load(name, tableOf(args)))
+      );
     case 'suspend':
       return attempt('suspend', name, args, undefined, () =>
         machine.suspend(name, { noflush: args.flags.has('--noflush') }),
@@ -105,9 +110,23 @@ async function attempt(
   }
 }
 
+/** dmsetup reads the table itself, and asks nobody when it cannot. */
+function misread(table: string): Outcome | null {
+  try {
+    parseTable(table);
+    return null;
+  } catch (error) {
+    const line = error instanceof UserError ? /\bline (\d+)/.exec(error.message)?.[1] : undefined;
+    if (line === undefined) throw error;
+    return failed(`Invalid format on line ${line} of table .`, 'Command failed.');
+  }
+}
+
 /** Create, load and resume; where one is refused, no device stays. */
 async function create(machine: EmulatedMachine, name: string, args: Arguments): Promise<Outcome> {
   const table = tableOf(args);
+  const refusal = misread(table);
+  if (refusal !== null) return refusal;
   const uuid = args.values.get('--uuid');
   const made = await attempt('create', name, args, undefined, () =>
     machine.createEmpty(name, {
