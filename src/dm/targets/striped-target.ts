@@ -13,6 +13,9 @@ import type { TargetContext } from '../target-context.ts';
 import { forwardBio, forwardBioThen, type Stretch } from './forward-bio.ts';
 import { openStretch, targetError } from './stretch-args.ts';
 
+/** For a bad offset and a bad device alike. */
+const BAD_STRIPE = "Couldn't parse stripe destination";
+
 export const stripedTargetType: TargetType = {
   name: 'striped',
   version: [1, 6, 0],
@@ -22,7 +25,9 @@ export const stripedTargetType: TargetType = {
     try {
       for (let stripe = 0; stripe < stripes; stripe++) {
         const [device = '', offset = ''] = args.slice(2 + stripe * 2);
-        places.push(await openStretch(context, 'striped', { device, offset }));
+        places.push(
+          await openStretch(context, 'striped', { device, offset, kernelMessage: BAD_STRIPE }),
+        );
       }
     } catch (error) {
       for (const { device } of places) await context.putDevice(device);
@@ -33,6 +38,13 @@ export const stripedTargetType: TargetType = {
 };
 
 function parseStripes(context: TargetContext, args: readonly string[]) {
+  if (args.length < 2) {
+    throw targetError(
+      'striped',
+      `it has ${args.length} arguments, must begin with #STRIPES CHUNK_SIZE`,
+      'Not enough arguments',
+    );
+  }
   const stripes = parseUnsigned(args[0], U32_MAX);
   if (stripes === null || stripes === 0) {
     throw targetError(
@@ -49,7 +61,14 @@ function parseStripes(context: TargetContext, args: readonly string[]) {
       'Invalid chunk_size',
     );
   }
-  if (context.length % stripes !== 0 || (context.length / stripes) % chunkSectors !== 0) {
+  if (context.length % stripes !== 0) {
+    throw targetError(
+      'striped',
+      `length ${context.length} must be a multiple of ${stripes} stripes`,
+      'Target length not divisible by number of stripes',
+    );
+  }
+  if ((context.length / stripes) % chunkSectors !== 0) {
     throw targetError(
       'striped',
       `length ${context.length} must be a multiple of ${stripes} chunks of ${chunkSectors} sectors`,
