@@ -11,6 +11,18 @@ export interface ControlOptions {
   readonly json?: boolean;
 }
 
+/** What a command line has around it; tests have another. */
+export interface Shell {
+  out(text: string): void;
+  err(text: string): void;
+  readonly isTerminal: boolean;
+  readonly environment: NodeJS.ProcessEnv;
+  /** The text of a file; "-" is standard input. @throws UserError */
+  readFile(path: string): Promise<string>;
+  /** The command ends with this status. */
+  end(status: number): void;
+}
+
 /** As `dmsetup`, whatever it is that went wrong. */
 export const FAILED = 1;
 
@@ -24,13 +36,16 @@ export function withControlOptions(command: Command): Command {
 }
 
 /** @throws UserError for an address, or a token, that is no use. */
-export async function connectControl(options: ControlOptions): Promise<ControlClient> {
+export async function connectControl(
+  shell: Shell,
+  options: ControlOptions,
+): Promise<ControlClient> {
   const { ControlClient } = await import('../control/control-client.ts');
   const { defaultControlSockets, parseControlAddress } = await import(
     '../control/control-address.ts'
   );
-  const { NBD_MIRROR_CONTROL, NBD_MIRROR_TOKEN_FILE } = process.env;
-  const candidates = defaultControlSockets(process.env);
+  const { NBD_MIRROR_CONTROL, NBD_MIRROR_TOKEN_FILE } = shell.environment;
+  const candidates = defaultControlSockets(shell.environment);
   const usual = candidates.find((path) => existsSync(path)) ?? candidates[0]!;
   const address = parseControlAddress(options.control ?? NBD_MIRROR_CONTROL ?? usual);
   const tokenFile = options.tokenFile ?? NBD_MIRROR_TOKEN_FILE;
@@ -44,30 +59,32 @@ export async function connectControl(options: ControlOptions): Promise<ControlCl
  * they come, JSON as one value.
  */
 export async function callAndPrint(
+  shell: Shell,
   options: ControlOptions,
   verb: string,
   inputs: readonly object[],
 ): Promise<number> {
-  return reportErrors(options, async () => {
-    const client = await connectControl(options);
+  return reportErrors(shell, options, async () => {
+    const client = await connectControl(shell, options);
     const answers: unknown[] = [];
     let status = 0;
     for (const input of inputs) {
       const answer = await client.call(verb, input, options.json === true ? 'json' : 'text');
       if (answer.status !== 200) {
-        status = printRefusal(answer);
+        status = printRefusal(shell, answer);
         break;
       }
       if (options.json === true) answers.push(JSON.parse(answer.body));
-      else process.stdout.write(answer.body);
+      else shell.out(answer.body);
     }
-    if (answers.length > 0) printJson(joinAnswers(answers));
+    if (answers.length > 0) shell.out(`${JSON.stringify(joinAnswers(answers), null, 2)}\n`);
     return status;
   });
 }
 
 /** Errors in the same form as refusals by the daemon. */
 export async function reportErrors(
+  shell: Shell,
   options: ControlOptions,
   work: () => Promise<number>,
 ): Promise<number> {
@@ -77,21 +94,15 @@ export async function reportErrors(
     if (!(error instanceof UserError)) throw error;
     const { formatError, replyOf } = await import('../control/error-reply.ts');
     const reply = replyOf(error);
-    process.stderr.write(
-      options.json === true ? `${JSON.stringify(reply, null, 2)}\n` : formatError(reply),
-    );
+    shell.err(options.json === true ? `${JSON.stringify(reply, null, 2)}\n` : formatError(reply));
     return FAILED;
   }
 }
 
-export function printRefusal(answer: ControlAnswer): number {
+export function printRefusal(shell: Shell, answer: ControlAnswer): number {
   const { body } = answer;
-  process.stderr.write(body.endsWith('\n') ? body : `${body}\n`);
+  shell.err(body.endsWith('\n') ? body : `${body}\n`);
   return FAILED;
-}
-
-export function printJson(value: unknown): void {
-  process.stdout.write(`${JSON.stringify(value, null, 2)}\n`);
 }
 
 /** @throws UserError with `dmsetup`'s words for it. */

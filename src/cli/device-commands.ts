@@ -9,10 +9,9 @@ import {
   callAndPrint,
   refuse,
   reportErrors,
+  type Shell,
   withControlOptions,
 } from './control-session.ts';
-
-type End = (status: number) => void;
 
 interface ByUuid {
   readonly uuid?: string;
@@ -23,17 +22,17 @@ interface TableInput {
   readonly tableFile?: string;
 }
 
-export function lifecycleCommands(end: End): Command[] {
+export function lifecycleCommands(shell: Shell): Command[] {
   return [
-    createCommand(end),
-    removeCommand(end),
-    suspendCommand(end),
-    resumeCommand(end),
-    loadCommand(end),
-    clearCommand(end),
-    renameCommand(end),
-    waitCommand(end),
-    messageCommand(end),
+    createCommand(shell),
+    removeCommand(shell),
+    suspendCommand(shell),
+    resumeCommand(shell),
+    loadCommand(shell),
+    clearCommand(shell),
+    renameCommand(shell),
+    waitCommand(shell),
+    messageCommand(shell),
   ];
 }
 
@@ -45,7 +44,7 @@ function withUuid(command: Command): Command {
   return command.option('-u, --uuid <uuid>', 'the device of this uuid');
 }
 
-function createCommand(end: End): Command {
+function createCommand(shell: Shell): Command {
   interface Options extends ControlOptions, ByUuid, TableInput {
     readonly readonly?: boolean;
     readonly notable?: boolean;
@@ -73,44 +72,44 @@ function createCommand(end: End): Command {
             '--table and --notable are incompatible.',
           );
         }
-        const table = notable ? {} : { table: await readTable(options, file) };
+        const table = notable ? {} : { table: await readTable(shell, options, file) };
         const input = { device: name, ...(uuid === undefined ? {} : { uuid }), readOnly, ...table };
-        return callAndPrint(options, 'create', [input]);
+        return callAndPrint(shell, options, 'create', [input]);
       };
-      end(await reportErrors(options, run));
+      shell.end(await reportErrors(shell, options, run));
     });
 }
 
-function removeCommand(end: End): Command {
+function removeCommand(shell: Shell): Command {
   return withUuid(verb('remove', 'take devices down in good order, and away'))
     .argument('[device...]')
     .option('-f, --force', 'fail requests and cut clients off', false)
     .action(async (names: string[], options: ControlOptions & ByUuid & { force: boolean }) => {
-      end(await callForEach(options, 'remove', names, { force: options.force }));
+      shell.end(await callForEach(shell, options, 'remove', names, { force: options.force }));
     });
 }
 
-function suspendCommand(end: End): Command {
+function suspendCommand(shell: Shell): Command {
   return withUuid(verb('suspend', 'let requests end, and keep new ones waiting'))
     .argument('[device...]')
     .option('--noflush', 'keep held requests for the next table', false)
     .option('--nolockfs', 'accepted: there is no file system to lock')
     .action(async (names: string[], options: ControlOptions & ByUuid & { noflush: boolean }) => {
-      end(await callForEach(options, 'suspend', names, { noflush: options.noflush }));
+      shell.end(await callForEach(shell, options, 'suspend', names, { noflush: options.noflush }));
     });
 }
 
-function resumeCommand(end: End): Command {
+function resumeCommand(shell: Shell): Command {
   return withUuid(verb('resume', 'make an inactive table live, and let requests go on'))
     .argument('[device...]')
     .option('--noflush', 'accepted')
     .option('--nolockfs', 'accepted')
     .action(async (names: string[], options: ControlOptions & ByUuid) => {
-      end(await callForEach(options, 'resume', names, {}));
+      shell.end(await callForEach(shell, options, 'resume', names, {}));
     });
 }
 
-function loadCommand(end: End): Command {
+function loadCommand(shell: Shell): Command {
   interface Options extends ControlOptions, ByUuid, TableInput {
     readonly readonly?: boolean;
   }
@@ -124,23 +123,23 @@ function loadCommand(end: End): Command {
         // With a uuid there is no name before the file.
         const [device, path] = options.uuid === undefined ? [name, file] : [undefined, name];
         const which = await deviceInput(device, options.uuid, 'Please specify device.');
-        const table = await readTable(options, path);
+        const table = await readTable(shell, options, path);
         const { readonly: readOnly = false } = options;
-        return callAndPrint(options, 'load', [{ ...which, table, readOnly }]);
+        return callAndPrint(shell, options, 'load', [{ ...which, table, readOnly }]);
       };
-      end(await reportErrors(options, run));
+      shell.end(await reportErrors(shell, options, run));
     });
 }
 
-function clearCommand(end: End): Command {
+function clearCommand(shell: Shell): Command {
   return withUuid(verb('clear', 'drop the inactive table'))
     .argument('[device...]')
     .action(async (names: string[], options: ControlOptions & ByUuid) => {
-      end(await callForEach(options, 'clear', names, {}));
+      shell.end(await callForEach(shell, options, 'clear', names, {}));
     });
 }
 
-function renameCommand(end: End): Command {
+function renameCommand(shell: Shell): Command {
   return withUuid(verb('rename', 'give a device another name, or its uuid'))
     .argument('[device]')
     .argument('[new name or uuid]')
@@ -155,14 +154,14 @@ function renameCommand(end: End): Command {
           const [device, to] = options.uuid === undefined ? [first, second] : [undefined, first];
           const which = await deviceInput(device, options.uuid);
           const target = options.setuuid ? { newUuid: to } : { newName: to };
-          return callAndPrint(options, 'rename', [{ ...which, ...target }]);
+          return callAndPrint(shell, options, 'rename', [{ ...which, ...target }]);
         };
-        end(await reportErrors(options, run));
+        shell.end(await reportErrors(shell, options, run));
       },
     );
 }
 
-function waitCommand(end: End): Command {
+function waitCommand(shell: Shell): Command {
   return withUuid(verb('wait', 'wait until the event number of a device is another one'))
     .argument('[device]')
     .argument('[event number]')
@@ -177,14 +176,14 @@ function waitCommand(end: End): Command {
           const [device, word] = options.uuid === undefined ? [first, second] : [undefined, first];
           const which = await deviceInput(device, options.uuid);
           const eventNumber = await parseNumber(word ?? '0', 'event number');
-          return callAndPrint(options, 'wait', [{ ...which, eventNumber }]);
+          return callAndPrint(shell, options, 'wait', [{ ...which, eventNumber }]);
         };
-        end(await reportErrors(options, run));
+        shell.end(await reportErrors(shell, options, run));
       },
     );
 }
 
-function messageCommand(end: End): Command {
+function messageCommand(shell: Shell): Command {
   return withUuid(verb('message', 'send words to the target at a sector'))
     .argument('[device]')
     .argument('[sector]')
@@ -201,27 +200,30 @@ function messageCommand(end: End): Command {
           const device = options.uuid === undefined ? words.shift() : undefined;
           const which = await deviceInput(device, options.uuid);
           const sector = await parseNumber(words.shift() ?? '', 'sector');
-          return callAndPrint(options, 'message', [{ ...which, sector, words }]);
+          return callAndPrint(shell, options, 'message', [{ ...which, sector, words }]);
         };
-        end(await reportErrors(options, run));
+        shell.end(await reportErrors(shell, options, run));
       },
     );
 }
 
 /** One request for each device, as `dmsetup` makes one ioctl for each. */
 function callForEach(
+  shell: Shell,
   options: ControlOptions & ByUuid,
   name: string,
   devices: readonly string[],
   input: object,
 ): Promise<number> {
-  return reportErrors(options, async () => {
+  return reportErrors(shell, options, async () => {
     const { uuid } = options;
     if (devices.length === 0) {
-      return callAndPrint(options, name, [{ ...(await deviceInput(undefined, uuid)), ...input }]);
+      return callAndPrint(shell, options, name, [
+        { ...(await deviceInput(undefined, uuid)), ...input },
+      ]);
     }
     const inputs = devices.map((device) => ({ device, ...input }));
-    return callAndPrint(options, name, inputs);
+    return callAndPrint(shell, options, name, inputs);
   });
 }
 
@@ -246,7 +248,11 @@ function hasFile(options: TableInput, file: string | undefined): boolean {
   return options.tableFile !== undefined || file !== undefined;
 }
 
-async function readTable(options: TableInput, file: string | undefined): Promise<string> {
+async function readTable(
+  shell: Shell,
+  options: TableInput,
+  file: string | undefined,
+): Promise<string> {
   const { table, tableFile } = options;
   const ways = [table, tableFile, file].filter((way) => way !== undefined).length;
   if (ways > 1) {
@@ -257,8 +263,7 @@ async function readTable(options: TableInput, file: string | undefined): Promise
     );
   }
   if (table !== undefined) return table.join('\n');
-  const { readTableFile } = await import('../daemon/read-table-file.ts');
-  return readTableFile(tableFile ?? file ?? '-');
+  return shell.readFile(tableFile ?? file ?? '-');
 }
 
 async function parseNumber(word: string, what: string): Promise<number> {

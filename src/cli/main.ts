@@ -7,7 +7,7 @@ import { Command, CommanderError } from 'commander';
 import { UserError } from '../base/failure.ts';
 import { productVersion } from '../daemon/product-version.ts';
 import { compareCommand } from './compare-command.ts';
-import { FAILED } from './control-session.ts';
+import { FAILED, type Shell } from './control-session.ts';
 import { crashCommand } from './crash-command.ts';
 import { lifecycleCommands } from './device-commands.ts';
 import { logCommand } from './log-command.ts';
@@ -34,7 +34,8 @@ async function main(words: readonly string[]): Promise<number> {
     .addCommand(crashCommand(end))
     .commandsGroup('Of a running daemon, as dmsetup:')
     .addHelpText('after', '\n"nbd-mirror COMMAND --help" has options and examples.');
-  const daemonCommands = [...lifecycleCommands(end), ...reportCommands(end)];
+  const shell = processShell(end);
+  const daemonCommands = [...lifecycleCommands(shell), ...reportCommands(shell)];
   for (const command of daemonCommands) program.addCommand(command);
   for (const command of allCommands(program)) {
     command.exitOverride().showHelpAfterError('(nbd-mirror --help tells more)');
@@ -49,6 +50,17 @@ async function main(words: readonly string[]): Promise<number> {
     const result = explain(error);
     return result === EXIT_BAD_INPUT && isDaemonCommand ? FAILED : result;
   }
+}
+
+function processShell(end: (status: number) => void): Shell {
+  return {
+    out: (text) => void process.stdout.write(text),
+    err: (text) => void process.stderr.write(text),
+    isTerminal: process.stdout.isTTY,
+    environment: process.env,
+    readFile: async (path) => (await import('../daemon/read-table-file.ts')).readTableFile(path),
+    end,
+  };
 }
 
 function isNamed(command: Command, word: string | undefined): boolean {

@@ -9,10 +9,9 @@ import {
   connectControl,
   printRefusal,
   reportErrors,
+  type Shell,
   withControlOptions,
 } from './control-session.ts';
-
-type End = (status: number) => void;
 
 interface ReportOptions extends ControlOptions {
   readonly uuid?: string;
@@ -21,16 +20,16 @@ interface ReportOptions extends ControlOptions {
   readonly o?: string;
 }
 
-export function reportCommands(end: End): Command[] {
+export function reportCommands(shell: Shell): Command[] {
   return [
-    lsCommand(end),
-    infoCommand(end),
-    statusCommand(end),
-    linesCommand(end, 'table', 'print the table of devices'),
-    depsCommand(end),
-    plainCommand(end, 'targets', 'list the types of targets'),
-    plainCommand(end, 'version', 'print versions of the daemon'),
-    eventsCommand(end),
+    lsCommand(shell),
+    infoCommand(shell),
+    statusCommand(shell),
+    linesCommand(shell, 'table', 'print the table of devices'),
+    depsCommand(shell),
+    plainCommand(shell, 'targets', 'list the types of targets'),
+    plainCommand(shell, 'version', 'print versions of the daemon'),
+    eventsCommand(shell),
   ];
 }
 
@@ -47,7 +46,7 @@ function naming(choices: readonly string[], meaning: string): Option {
   return new Option('-o <naming>', meaning).choices([...choices]);
 }
 
-function lsCommand(end: End): Command {
+function lsCommand(shell: Shell): Command {
   return verb('ls', 'list the devices')
     .option('--target <type>', 'only those with a target of this type')
     .addOption(naming(['devno', 'devname', 'blkdevname'], 'what stands in the brackets'))
@@ -57,13 +56,13 @@ function lsCommand(end: End): Command {
         ...(target === undefined ? {} : { target }),
         ...(o === undefined ? {} : { naming: o }),
       };
-      end(await callAndPrint(options, 'ls', [input]));
+      shell.end(await callAndPrint(shell, options, 'ls', [input]));
     });
 }
 
-function plainCommand(end: End, name: string, summary: string): Command {
+function plainCommand(shell: Shell, name: string, summary: string): Command {
   return verb(name, summary).action(async (options: ControlOptions) => {
-    end(await callAndPrint(options, name, [{}]));
+    shell.end(await callAndPrint(shell, options, name, [{}]));
   });
 }
 
@@ -86,14 +85,14 @@ function withLines(command: Command): Command {
     );
 }
 
-function linesCommand(end: End, name: string, summary: string): Command {
+function linesCommand(shell: Shell, name: string, summary: string): Command {
   return withLines(verb(name, summary)).action(async (names: string[], options: ReportOptions) => {
     const inputs = inputsFor(names, options, { naming: options.o ?? 'name' });
-    end(await callAndPrint(options, name, inputs));
+    shell.end(await callAndPrint(shell, options, name, inputs));
   });
 }
 
-function statusCommand(end: End): Command {
+function statusCommand(shell: Shell): Command {
   interface Options extends ReportOptions {
     readonly watch?: boolean;
     readonly interval: string;
@@ -106,22 +105,22 @@ function statusCommand(end: End): Command {
     .action(async (names: string[], options: Options) => {
       const more = { naming: options.o ?? 'name' };
       if (options.watch !== true) {
-        end(await callAndPrint(options, 'status', inputsFor(names, options, more)));
+        shell.end(await callAndPrint(shell, options, 'status', inputsFor(names, options, more)));
         return;
       }
       const { watchStatus } = await import('./watch-status.ts');
       const inputs = inputsFor(names, options, { ...more, details: true });
-      end(await reportErrors(options, () => watchStatus(inputs, options)));
+      shell.end(await reportErrors(shell, options, () => watchStatus(shell, inputs, options)));
     });
 }
 
-function depsCommand(end: End): Command {
+function depsCommand(shell: Shell): Command {
   return withDevices(verb('deps', 'list the devices that tables stand on'))
     .option('--inactive', 'of the inactive table')
     .addOption(naming(['devno', 'devname', 'blkdevname'], 'how they are written'))
     .action(async (names: string[], options: ReportOptions) => {
       const inputs = inputsFor(names, options, { naming: options.o ?? 'devno' });
-      end(await callAndPrint(options, 'deps', inputs));
+      shell.end(await callAndPrint(shell, options, 'deps', inputs));
     });
 }
 
@@ -131,7 +130,7 @@ interface InfoOptions extends ReportOptions {
   readonly separator?: string;
 }
 
-function infoCommand(end: End): Command {
+function infoCommand(shell: Shell): Command {
   return withDevices(verb('info', 'tell the state of devices'))
     .option('-c, --columns', 'one line for each device')
     .option('-o <fields>', 'with -c: these columns; with a plus in front, those beside the usual')
@@ -139,7 +138,7 @@ function infoCommand(end: End): Command {
     .option('--separator <text>', 'with -c: between columns')
     .action(async (names: string[], options: InfoOptions) => {
       if (options.columns === true && names.length > 1 && options.json !== true) {
-        end(await reportErrors(options, () => printColumns(names, options)));
+        shell.end(await reportErrors(shell, options, () => printColumns(shell, names, options)));
         return;
       }
       const { uuid, columns = false, noheadings: noHeadings = false, o, separator } = options;
@@ -151,14 +150,18 @@ function infoCommand(end: End): Command {
       };
       const all = uuid === undefined ? shape : { uuid, ...shape };
       const inputs = names.length === 0 ? [all] : names.map((device) => ({ device, ...shape }));
-      end(await callAndPrint(options, 'info', inputs));
+      shell.end(await callAndPrint(shell, options, 'info', inputs));
     });
 }
 
 /** Columns are as wide as the widest of all devices wants: they are put together here. */
-async function printColumns(names: readonly string[], options: InfoOptions): Promise<number> {
+async function printColumns(
+  shell: Shell,
+  names: readonly string[],
+  options: InfoOptions,
+): Promise<number> {
   const { formatColumns } = await import('../control/info-columns.ts');
-  const client = await connectControl(options);
+  const client = await connectControl(shell, options);
   const devices: DeviceDescription[] = [];
   let refusal: ControlAnswer | null = null;
   for (const device of names) {
@@ -172,12 +175,12 @@ async function printColumns(names: readonly string[], options: InfoOptions): Pro
   }
   const { o: fields, noheadings: noHeadings = false, separator } = options;
   if (devices.length > 0) {
-    process.stdout.write(formatColumns(devices, { fields, noHeadings, separator }));
+    shell.out(formatColumns(devices, { fields, noHeadings, separator }));
   }
-  return refusal === null ? 0 : printRefusal(refusal);
+  return refusal === null ? 0 : printRefusal(shell, refusal);
 }
 
-function eventsCommand(end: End): Command {
+function eventsCommand(shell: Shell): Command {
   interface Options extends ControlOptions {
     readonly follow?: boolean;
     readonly after: string;
@@ -187,7 +190,7 @@ function eventsCommand(end: End): Command {
     .option('--after <id>', 'only events behind this one; or "now"', 'start')
     .action(async (options: Options) => {
       const run = async (): Promise<number> => {
-        const client = await connectControl(options);
+        const client = await connectControl(shell, options);
         const { after, follow = false } = options;
         for await (const { id, type, data } of client.events({ after, follow })) {
           const fields = parse(data);
@@ -195,11 +198,11 @@ function eventsCommand(end: End): Command {
             options.json === true
               ? JSON.stringify({ id, type, ...fields })
               : formatEvent(id, type, fields);
-          if (options.json === true || type !== 'ready') process.stdout.write(`${line}\n`);
+          if (options.json === true || type !== 'ready') shell.out(`${line}\n`);
         }
         return 0;
       };
-      end(await reportErrors(options, run));
+      shell.end(await reportErrors(shell, options, run));
     });
 }
 

@@ -9,7 +9,12 @@ import { SECTOR_SIZE } from '../base/units.ts';
 import type { TargetDetails } from '../control/control-host.ts';
 import type { DeviceDescription } from '../control/device-description.ts';
 import { SystemClock } from '../daemon/system-clock.ts';
-import { type ControlOptions, connectControl, printRefusal } from './control-session.ts';
+import {
+  type ControlOptions,
+  connectControl,
+  printRefusal,
+  type Shell,
+} from './control-session.ts';
 import { parseCount } from './parse-count.ts';
 
 const HOME_AND_CLEAR = '\x1b[H\x1b[J';
@@ -37,6 +42,7 @@ export interface Look {
 
 /** Ends with the exit status; without a count, when it is interrupted or the daemon goes. */
 export async function watchStatus(
+  shell: Shell,
   inputs: readonly object[],
   options: WatchOptions,
 ): Promise<number> {
@@ -44,7 +50,7 @@ export async function watchStatus(
   const count =
     options.count === undefined ? Number.POSITIVE_INFINITY : parseCount('--count', options.count);
   const clock = new SystemClock();
-  const client = await connectControl(options);
+  const client = await connectControl(shell, options);
   let before: Look | null = null;
   for (let round = 0; round < count; round++) {
     if (round > 0) await new Promise<void>((resolve) => clock.after(intervalMs, resolve));
@@ -52,15 +58,16 @@ export async function watchStatus(
     for (const input of inputs) {
       const answer = await client.call('status', input, 'json');
       // The text of a refusal is for people.
-      if (answer.status !== 200) return printRefusal(await client.call('status', input, 'text'));
+      if (answer.status !== 200)
+        return printRefusal(shell, await client.call('status', input, 'text'));
       devices.push(...(JSON.parse(answer.body) as { devices: WatchedDevice[] }).devices);
     }
     const look: Look = { atMs: clock.now(), devices };
     const lines = describeLook(look, before);
-    process.stdout.write(
+    shell.out(
       options.json === true
         ? `${JSON.stringify({ devices })}\n`
-        : `${process.stdout.isTTY ? HOME_AND_CLEAR : ''}${lines.join('\n')}\n`,
+        : `${shell.isTerminal ? HOME_AND_CLEAR : ''}${lines.join('\n')}\n`,
     );
     before = look;
   }
