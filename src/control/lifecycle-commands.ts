@@ -115,7 +115,6 @@ function refuseWhileUsed(control: Control, device: MappedDevice): void {
     `Cannot remove device "${device.name}": it is in use by ${users}, must be in use by nobody`,
     {
       errno: EBUSY,
-      kernelMessage: 'Device or resource busy',
       hint:
         above > 0
           ? 'Remove the devices above it first.'
