@@ -17,6 +17,8 @@ import type { BioOp } from '../../src/block/bio.ts';
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { runBio } from '../../src/block/run-bio.ts';
+import { Control } from '../../src/control/control.ts';
+import type { ControlHost } from '../../src/control/control-host.ts';
 import { sendMessage } from '../../src/control/waiting-commands.ts';
 import { LOG_TYPES } from '../../src/dirtylog/log-types.ts';
 import { DeviceMap } from '../../src/dm/device-map.ts';
@@ -95,6 +97,7 @@ export class EmulatedMachine {
   #clock = new VirtualClock();
   #power = new PowerDomain();
   #map: DeviceMap | null = null;
+  #control: Control | null = null;
 
   /** A machine with zeroed disks, booted. */
   static async create(options: EmulatedMachineOptions = {}): Promise<EmulatedMachine> {
@@ -115,6 +118,12 @@ export class EmulatedMachine {
     return this.#map;
   }
 
+  /** The control plane over the same devices. */
+  get control(): Control {
+    if (this.#control === null) throw new Error('The machine is off');
+    return this.#control;
+  }
+
   get nowMs(): number {
     return this.#clock.now();
   }
@@ -132,12 +141,6 @@ export class EmulatedMachine {
   }
 
   // --- devices by name; every error is a UserError in the job ---------------
-
-  createEmpty(name: string, options: { uuid?: string; readOnly?: boolean } = {}): Job<void> {
-    return this.start(`create ${name}`, async () => {
-      this.map.create(name, options);
-    });
-  }
 
   /** Creates, loads and resumes, as one command; where the table is refused nothing stays. */
   createDevice(
@@ -291,6 +294,7 @@ export class EmulatedMachine {
     this.#power.cut();
     for (const disk of this.#disks) await disk.cache.crash(decide);
     this.#map = null;
+    this.#control = null;
   }
 
   /** Switched on: no mapped devices, time from zero, disks with what they hold. */
@@ -311,6 +315,7 @@ export class EmulatedMachine {
         open: async (name) => this.#find(name).cache,
       },
     });
+    this.#control = new Control(controlHost(this.#map, this.#clock));
     for (const { path, number } of this.#disks) await this.#map.notice(path, number);
   }
 
@@ -335,4 +340,22 @@ export class EmulatedMachine {
 function payloadOf({ op, data, fill }: IoOptions, count: number): Uint8Array | null {
   if (op !== 'read' && op !== 'write') return null;
   return data ?? new Uint8Array(count * SECTOR_SIZE).fill(fill ?? 0);
+}
+
+/** For the verbs of dmsetup: nobody is connected, and what else a daemon has is not asked for. */
+function controlHost(devices: DeviceMap, clock: VirtualClock): ControlHost {
+  return {
+    devices,
+    exports: {
+      show: () => undefined,
+      hide: async () => undefined,
+      renamed: () => undefined,
+      clientsOf: () => 0,
+    },
+    clock,
+    log: silentLogger,
+    version: '0',
+    instance: 'emulated',
+    detailsOf: async () => null,
+  } as Partial<ControlHost> as ControlHost;
 }

@@ -1,178 +1,99 @@
-/** `dmsetup`, over an emulated machine: the verbs and options that transcripts use. */
+/**
+ * `dmsetup`, over an emulated machine: its options as transcripts use them become input of the verbs of
+ * the control plane, whose texts are compared with what dmsetup printed.
+ */
 
 import { UserError } from '../../../src/base/failure.ts';
-import { parseTable } from '../../../src/dm/table-line.ts';
+import { CommandError } from '../../../src/control/command-error.ts';
+import { findVerb } from '../../../src/control/commands.ts';
 import type { EmulatedMachine } from '../emulated-machine.ts';
-import { failed, ioctlFailed, NotUnderstood, type Outcome, succeeded } from './outcome.ts';
+import { failed, NotUnderstood, type Outcome, reasonsOf, succeeded } from './outcome.ts';
 
-const TYPE_NAME_WIDTH = 16;
-const DOES_NOT_EXIST = failed('Device does not exist.', 'Command failed.');
-
-interface Arguments {
-  readonly operands: readonly string[];
-  readonly flags: ReadonlySet<string>;
-  readonly values: ReadonlyMap<string, string>;
+interface Option {
+  /** Key of the verb's input; null: nothing here, for there is no file system. */
+  readonly key: string | null;
+  readonly takesValue: boolean;
 }
 
-/** Without a value, by verb; `--nolockfs` means nothing where there is no file system. */
-const FLAGS: Readonly<Record<string, readonly string[]>> = {
-  create: ['--readonly'],
-  suspend: ['--noflush', '--nolockfs'],
-  resume: ['--noflush', '--nolockfs'],
-  info: ['-c', '--noheadings'],
+const flag = (key: string | null): Option => ({ key, takesValue: false });
+const value = (key: string): Option => ({ key, takesValue: true });
+
+/** By verb. What is not here is not understood. */
+const OPTIONS: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
+  create: { '--table': value('table'), '--uuid': value('uuid'), '--readonly': flag('readOnly') },
+  load: { '--table': value('table'), '--readonly': flag('readOnly') },
+  reload: { '--table': value('table'), '--readonly': flag('readOnly') },
+  suspend: { '--noflush': flag('noflush'), '--nolockfs': flag(null) },
+  resume: { '--noflush': flag(null), '--nolockfs': flag(null) },
+  info: { '-c': flag('columns'), '--noheadings': flag('noHeadings'), '-o': value('fields') },
+  table: { '--inactive': flag('inactive') },
+  status: { '--inactive': flag('inactive') },
+  remove: {},
+  clear: {},
+  message: {},
+  targets: {},
 };
-const VALUES: Readonly<Record<string, readonly string[]>> = {
-  create: ['--table', '--uuid'],
-  load: ['--table'],
-  reload: ['--table'],
-  info: ['-o'],
-};
+
+/** The kernel writes devices by number; ours would write them as they were named. */
+const DEVNO_VERBS = new Set(['table', 'status']);
 
 export async function dmsetup(
   machine: EmulatedMachine,
   words: readonly string[],
 ): Promise<Outcome> {
-  const [verb = '', ...rest] = words;
-  const args = parseArguments(verb, rest);
-  const [name = '', ...more] = args.operands;
-  switch (verb) {
-    case 'targets':
-      return targets(machine);
-    case 'table':
-    case 'status':
-      return lines(machine, verb, name);
-    case 'info':
-      return info(machine, name, args);
-    case 'create':
-      return create(machine, name, args);
-    case 'load':
-    case 'reload':
-      return (
-        misread(tableOf(args)) ??
-        attempt('reload', name, args, undefined, () => machine.load(name, tableOf(args)))
-      );
-    case 'suspend':
-      return attempt('suspend', name, args, undefined, () =>
-        machine.suspend(name, { noflush: args.flags.has('--noflush') }),
-      );
-    case 'resume':
-      return attempt('resume', name, args, undefined, () => machine.resume(name));
-    case 'remove':
-      return attempt('remove', name, args, undefined, () => machine.remove(name));
-    case 'clear':
-      return attempt('clear', name, args, undefined, () => machine.clear(name));
-    case 'message': {
-      const [sector = '', ...message] = more;
-      return attempt('message', name, args, undefined, () =>
-        machine.message(name, Number(sector), message),
-      );
-    }
-    default:
-      throw new NotUnderstood(`dmsetup ${verb}`);
+  const [name = '', ...rest] = words;
+  const verb = findVerb(name);
+  const options = OPTIONS[name];
+  if (verb === null || options === undefined) throw new NotUnderstood(`dmsetup ${name}`);
+  const input = inputOf(name, options, rest);
+  try {
+    const { signal } = new AbortController();
+    const { text } = await verb.run({ control: machine.control, input, signal });
+    const outcome = succeeded(text === '' ? [] : text.replace(/\n$/, '').split('\n'));
+    return name === 'targets' ? { ...outcome, listsMore: true } : outcome;
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    return refusal(error);
   }
 }
 
-function parseArguments(verb: string, words: readonly string[]): Arguments {
+function inputOf(
+  verb: string,
+  options: Readonly<Record<string, Option>>,
+  words: readonly string[],
+): Record<string, unknown> {
+  const input: Record<string, unknown> = DEVNO_VERBS.has(verb) ? { naming: 'devno' } : {};
   const operands: string[] = [];
-  const flags = new Set<string>();
-  const values = new Map<string, string>();
   for (let i = 0; i < words.length; i++) {
     const word = words[i]!;
-    if (!word.startsWith('-') || operands.length > 1) operands.push(word);
-    else if (FLAGS[verb]?.includes(word)) flags.add(word);
-    else if (VALUES[verb]?.includes(word)) values.set(word, words[++i] ?? '');
-    else throw new NotUnderstood(`dmsetup ${verb} ${word}`);
+    if (!word.startsWith('-') || (verb === 'message' && operands.length > 0)) {
+      operands.push(word);
+      continue;
+    }
+    const option = options[word];
+    if (option === undefined) throw new NotUnderstood(`dmsetup ${verb} ${word}`);
+    const given = option.takesValue ? (words[++i] ?? '') : true;
+    if (option.key !== null) input[option.key] = given;
   }
-  return { operands, flags, values };
+  const [device, ...more] = operands;
+  if (device !== undefined) input.device = device;
+  if (verb === 'message') {
+    input.sector = Number(more[0]);
+    input.words = more.slice(1);
+  } else if (more.length > 0) {
+    throw new NotUnderstood(`dmsetup ${verb} of several devices`);
+  }
+  return input;
 }
 
-function tableOf(args: Arguments): string {
-  const table = args.values.get('--table');
-  if (table === undefined) throw new NotUnderstood('dmsetup with a table from its input');
-  return table;
-}
-
-async function attempt(
-  ioctl: string,
-  name: string,
-  args: Arguments,
-  where: string | undefined,
-  begin: () => { readonly promise: Promise<unknown> },
-): Promise<Outcome> {
-  if (ioctl !== 'message' && args.operands.length !== 1) {
-    throw new NotUnderstood(`dmsetup ${ioctl} of ${args.operands.length} devices`);
+function refusal(error: UserError): Outcome {
+  if (error instanceof CommandError) {
+    const { cause } = error;
+    const outcome = failed(error.dmsetupLine, 'Command failed.');
+    return { ...outcome, reasons: cause instanceof UserError ? reasonsOf(cause) : [] };
   }
-  try {
-    await begin().promise;
-    return succeeded();
-  } catch (error) {
-    return ioctlFailed({ ioctl, name, error, ...(where === undefined ? {} : { where }) });
-  }
-}
-
-/** dmsetup reads the table itself, and asks nobody when it cannot. */
-function misread(table: string): Outcome | null {
-  try {
-    parseTable(table);
-    return null;
-  } catch (error) {
-    const line = error instanceof UserError ? /\bline (\d+)/.exec(error.message)?.[1] : undefined;
-    if (line === undefined) throw error;
-    return failed(`Invalid format on line ${line} of table .`, 'Command failed.');
-  }
-}
-
-/** Create, load and resume; where one is refused, no device stays. */
-async function create(machine: EmulatedMachine, name: string, args: Arguments): Promise<Outcome> {
-  const table = tableOf(args);
-  const refusal = misread(table);
-  if (refusal !== null) return refusal;
-  const uuid = args.values.get('--uuid');
-  const made = await attempt('create', name, args, undefined, () =>
-    machine.createEmpty(name, {
-      readOnly: args.flags.has('--readonly'),
-      ...(uuid === undefined ? {} : { uuid }),
-    }),
-  );
-  if (made.status !== 0) return made;
-  const where = machine.numberOf(name);
-  const loaded = await attempt('reload', name, args, where, () => machine.load(name, table));
-  if (loaded.status !== 0) {
-    await machine.remove(name).promise;
-    return loaded;
-  }
-  return attempt('resume', name, args, undefined, () => machine.resume(name));
-}
-
-async function lines(machine: EmulatedMachine, verb: string, name: string): Promise<Outcome> {
-  if (verb === 'status' && machine.map.find(name) === null) return DOES_NOT_EXIST;
-  try {
-    return succeeded(await machine.lines(name, verb === 'table' ? 'table' : 'info').promise);
-  } catch (error) {
-    return ioctlFailed({ ioctl: verb, name, error });
-  }
-}
-
-function info(machine: EmulatedMachine, name: string, args: Arguments): Outcome {
-  if (!args.flags.has('-c') || !args.flags.has('--noheadings')) {
-    throw new NotUnderstood('dmsetup info other than -c --noheadings');
-  }
-  const device = machine.map.find(name);
-  if (device === null) return DOES_NOT_EXIST;
-  const columns = (args.values.get('-o') ?? '').split(',').map((column) => {
-    if (column === 'name') return device.name;
-    if (column === 'uuid') return device.uuid;
-    if (column === 'events') return String(device.eventNumber);
-    if (column === 'minor') return String(device.minor);
-    if (column === 'major') return machine.numberOf(name).split(':')[0]!;
-    throw new NotUnderstood(`dmsetup info -o ${column}`);
-  });
-  return succeeded([columns.join(':')]);
-}
-
-function targets(machine: EmulatedMachine): Outcome {
-  const output = machine.map.targetTypes
-    .list()
-    .map(({ name, version }) => `${name.padEnd(TYPE_NAME_WIDTH)} v${version.join('.')}`);
-  return { ...succeeded(output), listsMore: true };
+  // dmsetup reads the table itself, and asks nobody when it cannot.
+  const line = error.code === 'bad-table' ? /\bline (\d+)/.exec(error.message)?.[1] : undefined;
+  if (line === undefined) throw error;
+  return failed(`Invalid format on line ${line} of table .`, 'Command failed.');
 }

@@ -1,4 +1,4 @@
-/** What came of a command, and how a refusal is told by dmsetup and by the kernel. */
+/** What came of a command, and why, in the kernel's words, it was refused. */
 
 import {
   EBUSY,
@@ -62,29 +62,8 @@ export function errorText(errno: number | undefined): string {
   return ERROR_TEXTS.get(errno) ?? errnoName(errno);
 }
 
-/** dmsetup's words for an ioctl that failed. `where` is the device's number, where it prints that. */
-export function ioctlFailed(options: {
-  ioctl: string;
-  name: string;
-  where?: string;
-  error: unknown;
-}): Outcome {
-  const { ioctl, name, error } = options;
-  if (!(error instanceof UserError)) throw error;
-  const where = options.where === undefined ? '' : `(${options.where})`;
-  const text = errorText(error.errno);
-  return {
-    output: [
-      `device-mapper: ${ioctl} ioctl on ${name} ${where} failed: ${text}`,
-      'Command failed.',
-    ],
-    status: 1,
-    reasons: reasonsOf(error),
-  };
-}
-
 /** An error and its causes, the cause first, as the kernel says them. */
-function reasonsOf(error: UserError): Reason[] {
+export function reasonsOf(error: UserError): Reason[] {
   const before = error.cause instanceof UserError ? reasonsOf(error.cause) : [];
   if (error.kernelMessage === undefined) return before;
   const errno = error.errno === undefined ? null : errnoName(error.errno);
