@@ -16,8 +16,11 @@ export class AcknowledgedWrites {
   readonly #prng: Prng;
   /** The version that each block must have; 0 is never written. */
   readonly #promised: Uint32Array;
-  /** The version on its way to a block when the connection was lost; 0 for none. */
-  readonly #unknown: Uint32Array;
+  /**
+   * The versions that were on their way to a block when a connection was lost, since the block was
+   * last acknowledged or read: of two lives that ended one after the other, either may have landed.
+   */
+  readonly #unknown = new Map<number, number[]>();
   #lastVersion = 0;
   #acknowledged = 0;
 
@@ -25,7 +28,6 @@ export class AcknowledgedWrites {
     this.#blocks = options.sizeBytes / BLOCK_BYTES;
     this.#prng = options.prng;
     this.#promised = new Uint32Array(this.#blocks);
-    this.#unknown = new Uint32Array(this.#blocks);
   }
 
   get acknowledged(): number {
@@ -66,14 +68,14 @@ export class AcknowledgedWrites {
 
   #judge(block: number, data: Buffer): string | null {
     const promised = this.#promised[block]!;
-    const unknown = this.#unknown[block]!;
-    if (unknown !== 0 && data.equals(contentOf(block, unknown))) {
-      this.#promised[block] = unknown;
-    } else if (!data.equals(contentOf(block, promised))) {
-      const found = `block ${data.readUInt32LE(0)} version ${data.readUInt32LE(4)}`;
-      return `reads as ${found}, must be version ${promised} or ${unknown}`;
+    const allowed = [promised, ...(this.#unknown.get(block) ?? [])];
+    const found = allowed.find((version) => data.equals(contentOf(block, version)));
+    if (found === undefined) {
+      const read = `block ${data.readUInt32LE(0)} version ${data.readUInt32LE(4)}`;
+      return `reads as ${read}, must be version ${allowed.join(' or ')}`;
     }
-    this.#unknown[block] = 0;
+    this.#promised[block] = found;
+    this.#unknown.delete(block);
     return null;
   }
 
@@ -88,12 +90,15 @@ export class AcknowledgedWrites {
       await client.write(blocks[0]! * BLOCK_BYTES, data);
     } catch (error) {
       if (!(error instanceof ConnectionLost)) throw error;
-      for (const block of blocks) this.#unknown[block] = version;
+      for (const block of blocks) {
+        this.#unknown.set(block, [...(this.#unknown.get(block) ?? []), version]);
+      }
       return false;
     }
     for (const block of blocks) {
       busy.delete(block);
       this.#promised[block] = version;
+      this.#unknown.delete(block);
     }
     this.#acknowledged += 1;
     return true;
