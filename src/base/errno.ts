@@ -15,6 +15,7 @@ export const EAGAIN = 11;
 export const ENOMEM = 12;
 export const EACCES = 13;
 export const EBUSY = 16;
+export const EEXIST = 17;
 export const ENODEV = 19;
 export const ENOTDIR = 20;
 export const EISDIR = 21;
@@ -40,6 +41,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ENOMEM, 'ENOMEM'],
   [EACCES, 'EACCES'],
   [EBUSY, 'EBUSY'],
+  [EEXIST, 'EEXIST'],
   [ENODEV, 'ENODEV'],
   [ENOTDIR, 'ENOTDIR'],
   [EISDIR, 'EISDIR'],
@@ -74,6 +76,7 @@ const TEXTS: ReadonlyMap<number, string> = new Map([
   [ENOMEM, 'Cannot allocate memory'],
   [EACCES, 'Permission denied'],
   [EBUSY, 'Device or resource busy'],
+  [EEXIST, 'File exists'],
   [ENODEV, 'No such device'],
   [ENOTDIR, 'Not a directory'],
   [EISDIR, 'Is a directory'],

@@ -31,9 +31,10 @@ export function parseDeviceSpec(text: string): DeviceSpec {
   if (text === '') throw badDevice(text, 'name must not be empty');
   if (text.includes('\0')) throw badDevice(text, 'name must not contain a NUL character');
   if (text.startsWith('memory:')) {
-    const { head, sizeBytes } = splitOptions(text, 'memory:');
+    const { sizeBytes } = splitOptions(text, 'memory:');
     if (sizeBytes === null) throw badDevice(text, 'size is missing, must be given as ",size=64M"');
-    return { kind: 'memory', name: `memory:${head}`, sizeBytes };
+    // With its size, so that the name can be used again as it is printed.
+    return { kind: 'memory', name: text, sizeBytes };
   }
   if (text.startsWith('file:')) {
     const { head, sizeBytes } = splitOptions(text, 'file:');

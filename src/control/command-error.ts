@@ -3,7 +3,7 @@
  * need ours beside it.
  */
 
-import { EINVAL, errnoText } from '../base/errno.ts';
+import { EINVAL, ENODEV, ENOENT, errnoText } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 
 export class CommandError extends UserError {
@@ -23,18 +23,22 @@ export class CommandError extends UserError {
 
 /**
  * Does what the kernel does in the ioctl of that name; a refusal reads as `dmsetup` tells it.
- * `subject` is the name and, behind a space, the uuid or number, each possibly empty.
+ * `subject` is the name and, behind a space, the uuid or number, each possibly empty. Null where `dmsetup`
+ * has no such thing.
  */
 export async function ioctl<T>(
-  name: string,
+  name: string | null,
   subject: string,
   work: () => T | Promise<T>,
 ): Promise<T> {
+  if (name === null) return work();
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof UserError) || error instanceof CommandError) throw error;
-    const reason = errnoText(error.errno ?? EINVAL);
+    // The kernel looks for a device at a path; that the path is missing is no matter to it.
+    const errno = error.errno === ENOENT ? ENODEV : (error.errno ?? EINVAL);
+    const reason = errnoText(errno);
     throw new CommandError(error, `device-mapper: ${name} ioctl on ${subject} failed: ${reason}`);
   }
 }

@@ -1,5 +1,6 @@
 /** The table of verbs: every way to drive the daemon, for the command line and over HTTP. */
 
+import { faultListVerb, faultRemoveVerb, faultVerb } from './fault-commands.ts';
 import {
   clearVerb,
   createVerb,
@@ -18,6 +19,7 @@ import {
   targetsVerb,
   versionVerb,
 } from './report-commands.ts';
+import { splitVerb } from './split-command.ts';
 import type { Verb } from './verb.ts';
 import { messageVerb, waitVerb } from './waiting-commands.ts';
 
@@ -38,6 +40,10 @@ export const VERBS: readonly Verb[] = [
   renameVerb,
   waitVerb,
   messageVerb,
+  faultVerb,
+  faultListVerb,
+  faultRemoveVerb,
+  splitVerb,
 ];
 
 const BY_NAME = new Map(

@@ -8,6 +8,7 @@ import type { Logger } from '../base/log.ts';
 import type { DeviceMap } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import type { Target } from '../dm/target.ts';
+import type { FaultBoard } from '../fault/fault-board.ts';
 
 /** How clients reach devices. */
 export interface DeviceExports {
@@ -43,9 +44,20 @@ export interface TargetDetails {
   readonly losses: Readonly<Record<string, number>>;
 }
 
+/** An image that was a leg of a mirror. */
+export interface SplitImage {
+  /** The device, as the table named it, or the copy that was asked for. */
+  readonly device: string;
+  readonly offsetSectors: number;
+  readonly lengthSectors: number;
+  /** The table that goes on. */
+  readonly table: string;
+}
+
 export interface ControlHost {
   readonly devices: DeviceMap;
   readonly exports: DeviceExports;
+  readonly faults: FaultBoard;
   readonly clock: Clock;
   readonly log: Logger;
   /** Of the product. */
@@ -54,4 +66,11 @@ export interface ControlHost {
   readonly instance: string;
   /** Null for a target of which no more is known. */
   detailsOf(target: Target): Promise<TargetDetails | null>;
+  /**
+   * Makes one leg of a mirror an image of its own, as it is at one instant; or a copy of it, where
+   * `copyTo` says so, and the leg stays. In the device's turn.
+   *
+   * @throws UserError
+   */
+  splitLeg(device: MappedDevice, leg: number, copyTo: string | null): Promise<SplitImage>;
 }

@@ -4,6 +4,7 @@ import { UserError } from '../base/failure.ts';
 import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import { CommandError } from './command-error.ts';
 import { type DeviceDescription, minorOf, tablesOf } from './device-description.ts';
+import { formatRows } from './format-rows.ts';
 
 interface Column {
   readonly heading: string;
@@ -132,19 +133,7 @@ export function formatColumns(
   if (options.noHeadings) {
     return rows.map((row) => `${row.join(options.separator ?? ':')}\n`).join('');
   }
-  const widths = columns.map(({ heading, width }, index) =>
-    Math.max(width, heading.length, ...rows.map((row) => row[index]!.length)),
-  );
-  const separator = options.separator ?? ' ';
-  const heading = columns.map((column, index) => column.heading.padEnd(widths[index]!));
-  const lines = rows.map((row) =>
-    row.map((value, index) =>
-      columns[index]!.align === 'left'
-        ? value.padEnd(widths[index]!)
-        : value.padStart(widths[index]!),
-    ),
-  );
-  return [heading, ...lines].map((words) => `${words.join(separator)}\n`).join('');
+  return formatRows(columns, rows, options.separator);
 }
 
 /** The words of `-o`: fields, or with a plus those beside the usual ones. */

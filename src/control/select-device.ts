@@ -33,7 +33,6 @@ export function findDevice(control: Control, choice: DeviceChoice): MappedDevice
   const shown = JSON.stringify(uuid.slice(0, 80));
   throw new UserError('no-device', `Cannot find a device of uuid ${shown}: there is none`, {
     errno: ENXIO,
-    kernelMessage: 'No such device or address',
   });
 }
 
@@ -41,7 +40,7 @@ export function findDevice(control: Control, choice: DeviceChoice): MappedDevice
 export async function changeDevice<T>(
   control: Control,
   choice: DeviceChoice,
-  ioctlName: string,
+  ioctlName: string | null,
   work: (device: MappedDevice) => Promise<T>,
 ): Promise<T> {
   const subject = subjectOf(choice);

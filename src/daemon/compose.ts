@@ -14,6 +14,7 @@ import { DeviceMap } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { TargetTypes } from '../dm/target-types.ts';
 import { PLAIN_TARGET_TYPES } from '../dm/targets/all-target-types.ts';
+import type { FaultBoard } from '../fault/fault-board.ts';
 import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
 import { openLogCopy } from './log-copy.ts';
@@ -26,12 +27,14 @@ export interface MachineOptions {
   readonly throttlePercent: number;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Every device below can be made to misbehave. */
+  readonly faults: FaultBoard;
   readonly onEvent: (device: MappedDevice) => void;
 }
 
 /** The machine's device mapper, without a device yet, over files and block devices. */
 export function composeDeviceMap(options: MachineOptions): DeviceMap {
-  const { clock, log, readOnly, aio, onEvent } = options;
+  const { clock, log, readOnly, aio, faults, onEvent } = options;
   const now = (): number => clock.now();
   const logTypes = [coreLogType, diskLogType];
   return new DeviceMap({
@@ -49,10 +52,13 @@ export function composeDeviceMap(options: MachineOptions): DeviceMap {
     ]),
     opener: {
       identify: (name) => identifyDevice(name),
-      open: (name) => {
+      open: async (name) => {
         const logBytes = options.logBytes.get(name);
-        if (readOnly && logBytes !== undefined) return openLogCopy(name, logBytes);
-        return openDevice(name, { readOnly, aio, now });
+        const device =
+          readOnly && logBytes !== undefined
+            ? await openLogCopy(name, logBytes)
+            : await openDevice(name, { readOnly, aio, now });
+        return faults.wrap(await identifyDevice(name), device);
       },
     },
   });

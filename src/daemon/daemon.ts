@@ -16,17 +16,22 @@ import type { Logger } from '../base/log.ts';
 import { Control } from '../control/control.ts';
 import { type DeviceMap, isDeviceName } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
+import { FaultBoard } from '../fault/fault-board.ts';
 import { MirrorTarget } from '../mirror/mirror-target.ts';
 import { NbdServer } from '../nbd/server.ts';
 import type { ListenAddress } from '../nbd/transport.ts';
 import { composeDeviceMap } from './compose.ts';
 import { ControlListener } from './control-listener.ts';
+import { inspectSpares } from './inspect-spares.ts';
 import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
 import { NbdExports } from './nbd-exports.ts';
 import { prepareDevices } from './prepare-devices.ts';
+import { RepairMonitor } from './repair-monitor.ts';
 import type { ServeOptions } from './serve-options.ts';
 import type { ServePlan } from './serve-plan.ts';
+import { copyLeg, detachLeg } from './split-leg.ts';
 import { bytesNeeded } from './table-devices.ts';
+import { TableRecordFile } from './table-record.ts';
 import { targetDetails } from './target-details.ts';
 
 /** How long requests in flight may take at a stop; held ones would wait for ever. */
@@ -51,6 +56,10 @@ export class Daemon {
   readonly #server: NbdServer;
   readonly #exports: NbdExports;
   readonly #log: Logger;
+  readonly #faults: FaultBoard;
+  readonly #record: TableRecordFile;
+  /** Null where nothing is repaired by itself. */
+  readonly #monitor: RepairMonitor | null;
   /** Holds a socket that nobody asked for by name. */
   readonly #privateDirectory: string | null;
 
@@ -65,7 +74,11 @@ export class Daemon {
     this.#privateDirectory = privateDirectory;
     this.#server = new NbdServer({ clock, log });
     this.#exports = new NbdExports(this.#server, log);
+    this.#faults = new FaultBoard(clock);
+    const { recordPath: path } = plan.repairs;
+    this.#record = new TableRecordFile({ path, given: plan.givenLines, log });
     this.devices = composeDeviceMap({
+      faults: this.#faults,
       readOnly: options.readOnly,
       logBytes: new Map(
         plan.uses.filter(({ role }) => role === 'log').map((use) => [use.device, bytesNeeded(use)]),
@@ -78,17 +91,22 @@ export class Daemon {
         const { name, eventNumber } = device;
         this.control.events.publish('event', name, { eventNumber });
         environment.onDeviceEvent?.(device);
+        this.#monitor?.noticed(device);
       },
     });
     this.control = new Control({
       devices: this.devices,
       exports: this.#exports,
+      faults: this.#faults,
       clock,
       log,
       version,
       instance: nameOfInstance(),
       detailsOf: targetDetails,
+      splitLeg: (device, leg, copyTo) =>
+        copyTo === null ? detachLeg(device, leg, this.#record) : copyLeg(device, leg, copyTo),
     });
+    this.#monitor = this.#createMonitor(plan, environment);
     this.controlListener = new ControlListener(this.control);
   }
 
@@ -135,6 +153,9 @@ export class Daemon {
 
   async stop(): Promise<void> {
     await this.controlListener.stop();
+    this.#monitor?.stop();
+    // Else what hangs would hang the stop.
+    this.#faults.releaseHanging();
     const changesEnd = this.control.turns.close();
     await this.#server.stop({ graceMs: STOP_GRACE_MS });
     await changesEnd;
@@ -148,8 +169,27 @@ export class Daemon {
     const name = isDeviceName(exportName) ? exportName : DEVICE_NAME_DEFAULT;
     const device = this.devices.create(name);
     await device.load(plan.lines);
+    this.#record.follow(device);
     await device.resume();
     this.#exports.showAs(device, exportName);
+    if (plan.recalled === null) return;
+    const { path: record, unsettled } = plan.recalled;
+    this.#log.warn('the table is the one on record, not the one that was given', { record });
+    if (unsettled) this.#monitor?.startedUnsettled(device);
+  }
+
+  #createMonitor(plan: ServePlan, { clock, log }: DaemonEnvironment): RepairMonitor | null {
+    const { policies, spares } = plan.repairs;
+    if (policies === null) return null;
+    return new RepairMonitor({
+      policies,
+      record: this.#record,
+      inspectSpares: (device) => inspectSpares(this.devices, spares, device),
+      clock,
+      log,
+      runInTurn: (device, work) => this.control.turns.run(device, work),
+      publish: (type, device, fields) => this.control.events.publish(type, device, fields),
+    });
   }
 
   /** Those on top first. */

@@ -12,11 +12,17 @@ import { UserError } from '../base/failure.ts';
 import type { LogFields, Logger } from '../base/log.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import type { Table } from '../dm/table.ts';
+import { textOf } from '../dm/table-line.ts';
 import { isInSync } from '../mirror/next-table.ts';
 import { needsRepair } from '../mirror/repair-table.ts';
 import { conditionsOf } from './mirror-condition.ts';
-import { type RepairTools, type RepairedTable, repairDevice, settleDevice } from './repair-run.ts';
-import { textOf } from './replace-table.ts';
+import {
+  NOT_SETTLED,
+  type RepairedTable,
+  type RepairTools,
+  repairDevice,
+  settleDevice,
+} from './repair-run.ts';
 
 /** A device that somebody has suspended is looked at again after this. */
 const SUSPENDED_RETRY_MS = 1000;
@@ -46,6 +52,8 @@ export class RepairMonitor {
   readonly #watched = new WeakMap<MappedDevice, Watched>();
   readonly #timers = new Set<Timer>();
   #stopped = false;
+  /** Repairs take turns, so that no two of them take the same spare. */
+  #turn: Promise<unknown> = Promise.resolve();
 
   constructor(options: RepairMonitorOptions) {
     this.#options = options;
@@ -112,7 +120,7 @@ export class RepairMonitor {
   async #repair(device: MappedDevice, watched: Watched): Promise<void> {
     const { log } = this.#options;
     const { name } = device;
-    const outcome = await repairDevice(device, this.#options);
+    const outcome = await this.#oneAtATime(() => repairDevice(device, this.#options));
     if (outcome.kind === 'healthy') return;
     if (outcome.kind === 'failed') {
       watched.givenUp = device.liveTable;
@@ -125,6 +133,12 @@ export class RepairMonitor {
     if (outcome.table.settles === null) return;
     watched.unsettled = device.liveTable;
     if (outcome.table.settles === 'at once') await this.#settle(device, watched);
+  }
+
+  #oneAtATime<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#turn.then(work);
+    this.#turn = result.catch(() => undefined);
+    return result;
   }
 
   #report(device: string, table: RepairedTable): void {
@@ -152,8 +166,10 @@ export class RepairMonitor {
       log.info('repair: table settled', { device: name, ...fields });
       publish('settled', name, fields);
     } catch (error) {
-      // The next event finds it unsettled still; what is loaded is safe, and only copies more.
+      // What is loaded is safe, and only copies more. It is not tried again at once: to resume it
+      // copies everything, which ends with the event that brings us here.
       if (!(error instanceof UserError)) throw error;
+      if (error.code !== NOT_SETTLED) watched.unsettled = null;
       log.warn('repair: table not settled', { device: name, reason: error.message });
     }
   }

@@ -3,10 +3,9 @@
  * turns out to be useless. Ends after at most as many attempts as there are spares, and one.
  */
 
-import { assert } from '../base/assert.ts';
 import { UserError } from '../base/failure.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
-import type { TableLine } from '../dm/table-line.ts';
+import { type TableLine, textOf } from '../dm/table-line.ts';
 import { isInSync, nextLine } from '../mirror/next-table.ts';
 import {
   needsRepair,
@@ -16,14 +15,14 @@ import {
   type Spare,
 } from '../mirror/repair-table.ts';
 import { conditionsOf } from './mirror-condition.ts';
-import { type NewTable, replaceTable, textOf } from './replace-table.ts';
-import type { TableRecord } from './table-record.ts';
+import { type NewTable, replaceTable } from './replace-table.ts';
+import { RECORD_FAILED, type TableRecord } from './table-record.ts';
 
 export interface RepairTools {
   readonly policies: RepairPolicies;
   readonly record: TableRecord;
   /** The spares as they are now, in the operator's order. */
-  readonly inspectSpares: () => Promise<readonly Spare[]>;
+  readonly inspectSpares: (device: MappedDevice) => Promise<readonly Spare[]>;
 }
 
 export interface RepairedTable extends NewTable {
@@ -41,6 +40,9 @@ export type RepairOutcome =
   | { readonly kind: 'repaired'; readonly table: RepairedTable }
   | { readonly kind: 'failed'; readonly reason: string };
 
+/** The code of the error when a table is not to be settled yet. */
+export const NOT_SETTLED = 'not-settled';
+
 /** Thrown by a plan that finds nothing to do; it is no failure. */
 class NothingToRepair extends UserError {
   constructor() {
@@ -52,7 +54,7 @@ export async function repairDevice(
   device: MappedDevice,
   tools: RepairTools,
 ): Promise<RepairOutcome> {
-  let spares = await tools.inspectSpares();
+  let spares = await tools.inspectSpares(device);
   for (;;) {
     let chosen: RepairedTable | null = null;
     const plan = async (): Promise<RepairedTable> => {
@@ -67,7 +69,9 @@ export async function repairDevice(
       if (error instanceof NothingToRepair) return { kind: 'healthy' };
       if (!(error instanceof UserError)) throw error;
       const used = usedBy(chosen);
-      if (used.length === 0) return { kind: 'failed', reason: error.message };
+      if (used.length === 0 || error.code === RECORD_FAILED) {
+        return { kind: 'failed', reason: error.message };
+      }
       // One of them is to blame, or none; without them it is seen. So each round has fewer.
       const problem = `a table with it was refused (${error.message})`;
       spares = spares.map((spare) => (used.includes(spare.device) ? { ...spare, problem } : spare));
@@ -86,7 +90,7 @@ export async function settleDevice(
     const next = conditions.map(({ line, mirror }) => {
       if (mirror === null) return { line, record: line };
       if (isInSync(mirror) && !needsRepair(mirror)) return staying(mirror);
-      throw new UserError('not-settled', 'Cannot settle the new table: it is not in sync any more');
+      throw new UserError(NOT_SETTLED, 'Cannot settle the new table: it is not in sync any more');
     });
     return {
       lines: next.map(({ line }) => line),
@@ -134,7 +138,11 @@ async function planTable(
     reasons: plans.flatMap(({ reasons }) => reasons),
     used: plans.flatMap(({ used }) => used),
     regionsAtRisk: plans.reduce((sum, { regionsAtRisk }) => sum + regionsAtRisk, 0),
-    settles: settles.includes('in sync') ? 'in sync' : settles.includes('at once') ? 'at once' : null,
+    settles: settles.includes('in sync')
+      ? 'in sync'
+      : settles.includes('at once')
+        ? 'at once'
+        : null,
   };
 }
 

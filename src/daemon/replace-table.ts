@@ -8,7 +8,7 @@
 
 import { UserError } from '../base/failure.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
-import { formatTableLine, type TableLine } from '../dm/table-line.ts';
+import { type TableLine, textOf } from '../dm/table-line.ts';
 import type { TableRecord } from './table-record.ts';
 
 export interface NewTable {
@@ -48,7 +48,7 @@ export async function replaceTable<T extends NewTable>(
       await device.load(next.lines);
     }
     await options.beforeResume?.(next);
-    await record.put(device.name, { lines: next.record, unsettled: next.unsettled });
+    await record.put(device, { lines: next.record, unsettled: next.unsettled });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     await device.clear();
@@ -57,8 +57,4 @@ export async function replaceTable<T extends NewTable>(
   }
   await device.resume();
   return next;
-}
-
-export function textOf(lines: readonly TableLine[]): string {
-  return lines.map(formatTableLine).join('\n');
 }

@@ -28,6 +28,11 @@ export interface ServeOptions {
   readonly listen: readonly string[];
   readonly name: string;
 
+  readonly imageFaultPolicy?: string;
+  readonly logFaultPolicy?: string;
+  readonly spare?: readonly string[];
+  readonly repairRecord?: string;
+
   /** True: at the usual place. */
   readonly control?: string | boolean;
   readonly controlListen?: string;

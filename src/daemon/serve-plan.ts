@@ -3,13 +3,15 @@
 import { UserError } from '../base/failure.ts';
 import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
 import { measureDevice } from '../block/open-device.ts';
-import { parseTable, type TableLine } from '../dm/table-line.ts';
+import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
 import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
 import { parseListenAddress, type TcpAddress } from './listen-address.ts';
 import { readTableFile } from './read-table-file.ts';
+import { planRepairs, type RepairSettings, recordPaths } from './repair-settings.ts';
 import type { ServeOptions } from './serve-options.ts';
 import { buildTableLine, usesShortForm } from './short-form.ts';
 import { type DeviceUse, devicesOfTable } from './table-devices.ts';
+import { recallTable } from './table-record.ts';
 
 export interface ServePlan {
   /** Empty where devices are created later only. */
@@ -20,6 +22,10 @@ export interface ServePlan {
   readonly throttlePercent: number;
   readonly tcp: readonly TcpAddress[];
   readonly control: ControlPlan;
+  readonly repairs: RepairSettings;
+  /** The table as it was given, where `lines` is what repair has made of it. */
+  readonly recalled: { readonly path: string; readonly unsettled: boolean } | null;
+  readonly givenLines: readonly TableLine[];
 }
 
 /** @throws UserError naming the option. */
@@ -29,15 +35,21 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
   const tcp = options.listen.map(parseListenAddress);
   const control = planControl(options, process.env);
   const tableText = await chooseTable(options, isControlled(control));
-  const lines = tableText === null ? [] : parseTable(tableText);
+  const givenLines = tableText === null ? [] : parseTable(tableText);
+  const givenUses = devicesOfTable(givenLines);
+  const recalled = recallTable(recordPaths(options, givenUses), givenLines);
+  const lines = recalled?.lines ?? givenLines;
   return {
-    tableText: tableText ?? '',
+    tableText: recalled === null ? (tableText ?? '') : textOf(recalled.lines),
     lines,
-    uses: devicesOfTable(lines),
+    uses: recalled === null ? givenUses : devicesOfTable(lines),
     aio,
     throttlePercent,
     tcp,
     control,
+    repairs: await planRepairs(options, givenUses),
+    recalled,
+    givenLines,
   };
 }
 

@@ -20,7 +20,12 @@ import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
 import { errnoName, errnoOfError } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
-import { formatTableLine, parseTable, type TableLine } from '../dm/table-line.ts';
+import type { Logger } from '../base/log.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
+
+/** The code of the error when nothing can be recorded. */
+export const RECORD_FAILED = 'record-failed';
 
 export interface RecordedTable {
   readonly lines: readonly TableLine[];
@@ -30,7 +35,7 @@ export interface RecordedTable {
 
 export interface TableRecord {
   /** Durable when it resolves. @throws UserError */
-  put(device: string, table: RecordedTable): Promise<void>;
+  put(device: MappedDevice, table: RecordedTable): Promise<void>;
 }
 
 const recordSchema = v.object({
@@ -40,28 +45,45 @@ const recordSchema = v.object({
   unsettled: v.boolean(),
 });
 
+export interface TableRecordFileOptions {
+  /** Null where there is no place for it, or where nothing that it is about outlives the process. */
+  readonly path: string | null;
+  /** The operator's table, without what repair has made of it. */
+  readonly given: readonly TableLine[];
+  readonly log: Logger;
+}
+
 /** The record of the one device that is served from the start; other devices are the operator's. */
 export class TableRecordFile implements TableRecord {
-  readonly path: string;
-  readonly #device: string;
-  readonly #given: string;
+  readonly #options: TableRecordFileOptions;
+  #device: MappedDevice | null = null;
 
-  constructor(options: { path: string; device: string; given: readonly TableLine[] }) {
-    this.path = options.path;
-    this.#device = options.device;
-    this.#given = textOf(options.given);
+  constructor(options: TableRecordFileOptions) {
+    this.#options = options;
   }
 
-  async put(device: string, { lines, unsettled }: RecordedTable): Promise<void> {
-    if (device !== this.#device) return;
-    const record = { version: 1, given: this.#given, current: textOf(lines), unsettled };
+  follow(device: MappedDevice): void {
+    this.#device = device;
+  }
+
+  async put(device: MappedDevice, { lines, unsettled }: RecordedTable): Promise<void> {
+    const { path, given, log } = this.#options;
+    const current = textOf(lines);
+    if (device !== this.#device || path === null) {
+      log.warn('no record is kept of the new table: load this one from now on', {
+        device: device.name,
+        table: current,
+      });
+      return;
+    }
+    const record = { version: 1, given: textOf(given), current, unsettled };
     try {
-      writeDurably(this.path, `${JSON.stringify(record, null, 2)}\n`);
+      writeDurably(path, `${JSON.stringify(record, null, 2)}\n`);
     } catch (error) {
       const errno = errnoOfError(error);
       throw new UserError(
-        'record-failed',
-        `Cannot record the new table in "${this.path}": ${errnoName(errno)}`,
+        RECORD_FAILED,
+        `Cannot record the new table in "${path}": ${errnoName(errno)}`,
         { errno, cause: error },
       );
     }
@@ -111,10 +133,6 @@ function conflict(path: string, current: string): UserError {
         'remove the record and start with --sync.',
     },
   );
-}
-
-function textOf(lines: readonly TableLine[]): string {
-  return lines.map(formatTableLine).join('\n');
 }
 
 /** The old contents or the new ones, whenever the power goes. */

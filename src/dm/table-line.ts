@@ -85,6 +85,11 @@ export function formatTableLine(line: TableLine): string {
   return [line.start, line.length, line.type, ...line.args.map(quoteWord)].join(' ');
 }
 
+/** The text of a whole table. */
+export function textOf(lines: readonly TableLine[]): string {
+  return lines.map(formatTableLine).join('\n');
+}
+
 function tableError(problem: string): UserError {
   return new UserError('bad-table', `Cannot read the table: ${problem}`, {
     hint: 'A line reads: START LENGTH TYPE ARGUMENT..., for example 0 2097152 linear disk.img 0',

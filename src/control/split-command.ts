@@ -1,0 +1,36 @@
+/** The verb that makes a leg of a mirror an image of its own. Counterpart: `lvconvert --splitmirrors`. */
+
+import * as v from 'valibot';
+import { LEGS_MAX } from '../base/limits.ts';
+import { changeDevice } from './select-device.ts';
+import { defineVerb, deviceEntries, wordSchema } from './verb.ts';
+
+export const splitVerb = defineVerb({
+  name: 'split',
+  usage: '<device> --leg <N> [--to <path>]',
+  summary: 'take a leg out as a consistent image, or copy it',
+  readsOnly: false,
+  input: v.strictObject(
+    {
+      ...deviceEntries,
+      leg: v.pipe(
+        v.number('must be a number'),
+        v.integer('must be a whole number'),
+        v.minValue(0, 'must be 0 or more'),
+        v.maxValue(LEGS_MAX - 1, `must be at most ${LEGS_MAX - 1}`),
+      ),
+      to: v.optional(wordSchema),
+    },
+    'must be an object',
+  ),
+  run: ({ control, input }) =>
+    changeDevice(control, input, null, async (device) => {
+      const image = await control.host.splitLeg(device, input.leg, input.to ?? null);
+      control.events.publish('split', device.name, { leg: input.leg, ...image });
+      const { offsetSectors, lengthSectors } = image;
+      return {
+        json: { name: device.name, leg: input.leg, ...image },
+        text: `${image.device} ${offsetSectors} ${lengthSectors}\n`,
+      };
+    }),
+});

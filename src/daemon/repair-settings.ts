@@ -1,0 +1,98 @@
+/** What the options of `serve` say of repair, and where its record is. */
+
+import { statSync } from 'node:fs';
+import { UserError } from '../base/failure.ts';
+import { parseDeviceSpec } from '../block/device-spec.ts';
+import { identifyDevice } from '../block/open-device.ts';
+import type { RepairPolicies, RepairPolicy } from '../mirror/repair-table.ts';
+import type { DeviceUse } from './table-devices.ts';
+
+export interface RepairWords {
+  readonly imageFaultPolicy?: string;
+  readonly logFaultPolicy?: string;
+  readonly spare?: readonly string[];
+  readonly repairRecord?: string;
+  readonly tableFile?: string;
+  readonly readOnly: boolean;
+}
+
+export interface RepairSettings {
+  /** Null: nothing is repaired by itself. */
+  readonly policies: RepairPolicies | null;
+  readonly spares: readonly string[];
+  /** Where a record is made; null: nowhere. */
+  readonly recordPath: string | null;
+}
+
+/** What LVM does unless it is configured otherwise (specification 13.2). */
+const DEFAULT_POLICIES: RepairPolicies = { image: 'remove', log: 'allocate' };
+
+/** @throws UserError naming the option. */
+export async function planRepairs(
+  words: RepairWords,
+  uses: readonly DeviceUse[],
+): Promise<RepairSettings> {
+  const { imageFaultPolicy, logFaultPolicy, spare: spares = [] } = words;
+  const isOn = imageFaultPolicy !== undefined || logFaultPolicy !== undefined;
+  const policies = isOn
+    ? {
+        image: parsePolicy('--image-fault-policy', imageFaultPolicy, DEFAULT_POLICIES.image),
+        log: parsePolicy('--log-fault-policy', logFaultPolicy, DEFAULT_POLICIES.log),
+      }
+    : null;
+  if (isOn && words.readOnly) {
+    throw badOption('--read-only is given, with which nothing is repaired', 'Leave one of them.');
+  }
+  if (spares.length > 0 && policies?.image !== 'allocate' && policies?.log !== 'allocate') {
+    throw badOption(
+      '--spare is given, but no policy is "allocate"',
+      'For example --image-fault-policy allocate.',
+    );
+  }
+  for (const spare of spares) await identifyDevice(spare);
+  const recordPath = recordPaths(words, uses)[0] ?? null;
+  if (isOn && recordPath === null && uses.some(outlivesProcess)) {
+    throw badOption(
+      'there is no place for the record of repairs',
+      'Name a file with --repair-record: a later start needs it to know which legs are stale.',
+    );
+  }
+  return { policies, spares, recordPath };
+}
+
+/**
+ * Where a record may be: where the operator says; else beside the table's file, or beside one of the
+ * files that the table names. The first of them is where it is made.
+ */
+export function recordPaths(words: RepairWords, uses: readonly DeviceUse[]): string[] {
+  const { repairRecord, tableFile } = words;
+  if (repairRecord !== undefined) return [repairRecord];
+  const files = [
+    ...(tableFile === undefined || tableFile === '-' ? [] : [tableFile]),
+    ...uses.flatMap(({ device }) => regularFile(device)),
+  ];
+  return files.map((path) => `${path}.repaired`);
+}
+
+function regularFile(device: string): string[] {
+  const spec = parseDeviceSpec(device);
+  if (spec.kind === 'memory') return [];
+  const stats = statSync(spec.path, { throwIfNoEntry: false });
+  return stats === undefined || stats.isFile() ? [spec.path] : [];
+}
+
+function outlivesProcess({ device }: DeviceUse): boolean {
+  return parseDeviceSpec(device).kind !== 'memory';
+}
+
+function parsePolicy(option: string, word: string | undefined, usual: RepairPolicy): RepairPolicy {
+  if (word === undefined) return usual;
+  if (word === 'remove' || word === 'allocate') return word;
+  throw badOption(`${option} is "${word.slice(0, 80)}", must be remove or allocate`);
+}
+
+function badOption(problem: string, hint?: string): UserError {
+  return new UserError('bad-repair-option', `Cannot repair mirrors: ${problem}`, {
+    ...(hint === undefined ? {} : { hint }),
+  });
+}

@@ -1,0 +1,136 @@
+/**
+ * Makes one leg of a mirror an image of its own: everything that was written up to one instant, nothing
+ * that was written later. The mirror goes on without it, or, where a copy was asked for, with it.
+ */
+
+import { EBUSY, EEXIST, EINVAL, errnoName, type IoResult, OK } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+import { COPY_PIECE_SECTORS } from '../base/limits.ts';
+import { SECTOR_SIZE, toSector, toSectorCount } from '../base/units.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { createMissing, openDevice } from '../block/open-device.ts';
+import { runBio } from '../block/run-bio.ts';
+import type { SplitImage } from '../control/control-host.ts';
+import type { MappedDevice } from '../dm/mapped-device.ts';
+import { textOf } from '../dm/table-line.ts';
+import { MirrorTarget } from '../mirror/mirror-target.ts';
+import { planSplit, type SplitPlan } from '../mirror/split-table.ts';
+import { conditionsOf } from './mirror-condition.ts';
+import { type NewTable, replaceTable } from './replace-table.ts';
+import type { TableRecord } from './table-record.ts';
+
+interface SplitTable extends NewTable {
+  readonly image: SplitPlan['image'];
+}
+
+/** @throws UserError; the mirror goes on as it was then. */
+export async function detachLeg(
+  device: MappedDevice,
+  leg: number,
+  record: TableRecord,
+): Promise<SplitImage> {
+  refuseSuspended(device, leg);
+  const plan = async (): Promise<SplitTable> => {
+    const { next, image } = await planFor(device, leg);
+    return { lines: [next.line], record: [next.record], unsettled: next.settled !== null, image };
+  };
+  const table = await replaceTable({
+    device,
+    record,
+    // Nothing is held in a mirror that is in sync; if something comes between, it shall not fail.
+    noflush: true,
+    plan,
+    beforeResume: async () => check(await runBio(legDevice(device, leg), { op: 'flush' }), leg),
+  });
+  const { deviceName, offset } = table.image;
+  return {
+    device: deviceName,
+    offsetSectors: offset,
+    lengthSectors: table.lines[0]!.length,
+    table: textOf(table.lines),
+  };
+}
+
+/** Clients wait while it is copied. @throws UserError; there is no copy then. */
+export async function copyLeg(
+  device: MappedDevice,
+  leg: number,
+  path: string,
+): Promise<SplitImage> {
+  refuseSuspended(device, leg);
+  await planFor(device, leg);
+  await device.suspend({ noflush: true });
+  try {
+    const { image } = await planFor(device, leg);
+    const lengthSectors = device.sizeSectors;
+    if (!createMissing(path, lengthSectors * SECTOR_SIZE)) {
+      throw new UserError('copy-exists', `Cannot copy leg ${leg} to "${path}": it exists already`, {
+        errno: EEXIST,
+      });
+    }
+    const copy = await openDevice(path, { readOnly: false });
+    try {
+      check(await copySectors(legDevice(device, leg), image.offset, copy, lengthSectors), leg);
+    } finally {
+      await copy.close();
+    }
+    const lines = (await conditionsOf(device)).map(({ line }) => line);
+    return { device: path, offsetSectors: 0, lengthSectors, table: textOf(lines) };
+  } finally {
+    await device.resume();
+  }
+}
+
+async function planFor(device: MappedDevice, leg: number): Promise<SplitPlan> {
+  const conditions = await conditionsOf(device);
+  const mirror = conditions[0]?.mirror ?? null;
+  if (mirror !== null && conditions.length === 1) return planSplit(mirror, leg);
+  throw new UserError(
+    'no-mirror',
+    `Cannot split leg ${leg} off: the table of device "${device.name}" must be one mirror`,
+    { errno: EINVAL },
+  );
+}
+
+/** Whoever suspended it may be counting on its table. */
+function refuseSuspended(device: MappedDevice, leg: number): void {
+  if (!device.suspended) return;
+  throw new UserError(
+    'suspended',
+    `Cannot split leg ${leg} off: device "${device.name}" is suspended, must be resumed`,
+    { errno: EBUSY },
+  );
+}
+
+function legDevice(device: MappedDevice, leg: number): BlockDevice {
+  const target = device.liveTable?.targets[0]?.target;
+  if (target instanceof MirrorTarget) return target.set.legs[leg]!.device;
+  throw new UserError('no-mirror', `Cannot split leg ${leg} off: "${device.name}" is no mirror`);
+}
+
+/** What is zero stays a hole. */
+async function copySectors(
+  from: BlockDevice,
+  offset: number,
+  to: BlockDevice,
+  sectors: number,
+): Promise<IoResult> {
+  const buffer = new Uint8Array(COPY_PIECE_SECTORS * SECTOR_SIZE);
+  for (let sector = 0; sector < sectors; sector += COPY_PIECE_SECTORS) {
+    const count = toSectorCount(Math.min(COPY_PIECE_SECTORS, sectors - sector));
+    const data = buffer.subarray(0, count * SECTOR_SIZE);
+    const read = await runBio(from, { op: 'read', sector: toSector(offset + sector), count, data });
+    if (read !== OK) return read;
+    if (data.every((byte) => byte === 0)) continue;
+    const written = await runBio(to, { op: 'write', sector: toSector(sector), count, data });
+    if (written !== OK) return written;
+  }
+  return runBio(to, { op: 'flush' });
+}
+
+function check(result: IoResult, leg: number): void {
+  if (result === OK) return;
+  throw new UserError('split-io', `Cannot split leg ${leg} off: ${errnoName(result)}`, {
+    errno: result,
+  });
+}
