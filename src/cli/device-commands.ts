@@ -4,6 +4,7 @@
  */
 
 import { Command } from 'commander';
+import { UserError } from '../base/failure.ts';
 import {
   type ControlOptions,
   callAndPrint,
@@ -200,6 +201,8 @@ function messageCommand(shell: Shell): Command {
           const device = options.uuid === undefined ? words.shift() : undefined;
           const which = await deviceInput(device, options.uuid);
           const sector = await parseNumber(words.shift() ?? '', 'sector');
+          // That the kernel refuses it, too, is told behind this.
+          if (words.length === 0) shell.err('No message supplied.\n');
           return callAndPrint(shell, options, 'message', [{ ...which, sector, words }]);
         };
         shell.end(await reportErrors(shell, options, run));
@@ -263,7 +266,14 @@ async function readTable(
     );
   }
   if (table !== undefined) return table.join('\n');
-  return shell.readFile(tableFile ?? file ?? '-');
+  const path = tableFile ?? file ?? '-';
+  try {
+    return await shell.readFile(path);
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const { CommandError } = await import('../control/command-error.ts');
+    throw new CommandError(error, `Couldn't open '${path}' for reading.`);
+  }
 }
 
 async function parseNumber(word: string, what: string): Promise<number> {

@@ -5,7 +5,7 @@ import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { toSector } from '../base/units.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
-import { CommandError, ioctl } from './command-error.ts';
+import { ioctl } from './command-error.ts';
 import { findDevice, subjectOf } from './select-device.ts';
 import { defineVerb, deviceEntries, wordSchema } from './verb.ts';
 
@@ -79,8 +79,7 @@ export async function sendMessage(
       kernelMessage,
     });
   if (words.length === 0) {
-    const error = refused('it has no words', 'Empty message received.');
-    throw new CommandError(error, 'No message supplied.');
+    throw refused('it has no words', 'Empty message received.');
   }
   const table = device.liveTable;
   if (table === null || sector >= table.sizeSectors) {

@@ -102,11 +102,11 @@ export class DeviceMap {
   setUuid(device: MappedDevice, uuid: string): void {
     checkUuid(uuid);
     const action = `set the uuid of device "${device.name}"`;
+    this.#checkNotTaken(action, null, uuid);
     if (device.uuid !== '' || uuid === '') {
       const problem = uuid === '' ? 'it is empty' : `it has the uuid "${device.uuid}" already`;
       throw new UserError('bad-uuid', `Cannot ${action}: ${problem}`, { errno: EINVAL });
     }
-    this.#checkNotTaken(action, null, uuid);
     device.rename({ uuid });
   }
 
