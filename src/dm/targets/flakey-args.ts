@@ -36,19 +36,27 @@ export function parseFlakeyArgs(words: readonly string[]): FlakeyArgs {
     throw bad(`up interval is "${words[0]}", must be seconds`, 'Invalid up interval');
   if (down === null)
     throw bad(`down interval is "${words[1]}", must be seconds`, 'Invalid up interval');
-  // In the kernel the sum wraps: 2^32 is zero, and more is a number that nobody meant.
-  if (up + down === 0 || up + down > U32_MAX) {
+  const total = up + down;
+  // In the kernel the sum wraps at 2^32, and it looks for zero first.
+  if (total % (U32_MAX + 1) === 0) {
     throw bad(
-      `up and down interval are ${up} and ${down}, their sum must be 1 to ${U32_MAX}`,
+      `up and down interval are ${up} and ${down}, one must be positive`,
       'Total (up + down) interval is zero',
+    );
+  }
+  if (total > U32_MAX) {
+    throw bad(
+      `up and down interval are ${up} and ${down}, their sum must be at most ${U32_MAX}`,
+      'Interval overflow',
     );
   }
   const features = new FeatureWords(words.slice(2));
   const args = features.parse({ up, down });
-  if (args.dropWrites && args.corrupt?.direction === 'w') {
+  const writeFeature = args.dropWrites ? 'drop_writes' : args.errorWrites ? 'error_writes' : null;
+  if (writeFeature !== null && args.corrupt?.direction === 'w') {
     throw bad(
-      'drop_writes is given with corrupt_bio_byte of writes',
-      'drop_writes is incompatible with corrupt_bio_byte with the WRITE flag set',
+      `${writeFeature} is given with corrupt_bio_byte of writes`,
+      `${writeFeature} is incompatible with corrupt_bio_byte with the WRITE flag set`,
     );
   }
   return args;
