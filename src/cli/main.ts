@@ -10,9 +10,11 @@ import { compareCommand } from './compare-command.ts';
 import { FAILED, type Shell } from './control-session.ts';
 import { crashCommand } from './crash-command.ts';
 import { lifecycleCommands } from './device-commands.ts';
+import { faultCommand } from './fault-command.ts';
 import { logCommand } from './log-command.ts';
 import { reportCommands } from './report-commands.ts';
 import { serveCommand } from './serve-command.ts';
+import { splitCommand } from './split-command.ts';
 
 const EXIT_BAD_INPUT = 2;
 
@@ -35,7 +37,12 @@ async function main(words: readonly string[]): Promise<number> {
     .commandsGroup('Of a running daemon, as dmsetup:')
     .addHelpText('after', '\n"nbd-mirror COMMAND --help" has options and examples.');
   const shell = processShell(end);
-  const daemonCommands = [...lifecycleCommands(shell), ...reportCommands(shell)];
+  const daemonCommands = [
+    ...lifecycleCommands(shell),
+    ...reportCommands(shell),
+    faultCommand(shell),
+    splitCommand(shell),
+  ];
   for (const command of daemonCommands) program.addCommand(command);
   for (const command of allCommands(program)) {
     command.exitOverride().showHelpAfterError('(nbd-mirror --help tells more)');

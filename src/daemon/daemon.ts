@@ -75,8 +75,12 @@ export class Daemon {
     this.#server = new NbdServer({ clock, log });
     this.#exports = new NbdExports(this.#server, log);
     this.#faults = new FaultBoard(clock);
-    const { recordPath: path } = plan.repairs;
-    this.#record = new TableRecordFile({ path, given: plan.givenLines, log });
+    this.#record = new TableRecordFile({
+      paths: plan.repairs.recordPaths,
+      sequence: plan.recalled?.sequence ?? 0,
+      given: plan.givenLines,
+      log,
+    });
     this.devices = composeDeviceMap({
       faults: this.#faults,
       readOnly: options.readOnly,

@@ -20,8 +20,8 @@ export interface RepairSettings {
   /** Null: nothing is repaired by itself. */
   readonly policies: RepairPolicies | null;
   readonly spares: readonly string[];
-  /** Where a record is made; null: nowhere. */
-  readonly recordPath: string | null;
+  /** Where a record may be made. */
+  readonly recordPaths: readonly string[];
 }
 
 /** What LVM does unless it is configured otherwise (specification 13.2). */
@@ -50,28 +50,30 @@ export async function planRepairs(
     );
   }
   for (const spare of spares) await identifyDevice(spare);
-  const recordPath = recordPaths(words, uses)[0] ?? null;
-  if (isOn && recordPath === null && uses.some(outlivesProcess)) {
+  const places = recordPaths(words, uses);
+  if (isOn && places.length === 0 && uses.some(outlivesProcess)) {
     throw badOption(
       'there is no place for the record of repairs',
       'Name a file with --repair-record: a later start needs it to know which legs are stale.',
     );
   }
-  return { policies, spares, recordPath };
+  return { policies, spares, recordPaths: places };
 }
 
 /**
  * Where a record may be: where the operator says; else beside the table's file, or beside one of the
- * files that the table names. The first of them is where it is made.
+ * files that the table names, legs first.
  */
 export function recordPaths(words: RepairWords, uses: readonly DeviceUse[]): string[] {
   const { repairRecord, tableFile } = words;
   if (repairRecord !== undefined) return [repairRecord];
   const files = [
     ...(tableFile === undefined || tableFile === '-' ? [] : [tableFile]),
-    ...uses.flatMap(({ device }) => regularFile(device)),
+    ...['leg', 'log'].flatMap((role) =>
+      uses.filter((use) => use.role === role).flatMap(({ device }) => regularFile(device)),
+    ),
   ];
-  return files.map((path) => `${path}.repaired`);
+  return [...new Set(files)].map((path) => `${path}.repaired`);
 }
 
 function regularFile(device: string): string[] {

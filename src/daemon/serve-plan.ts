@@ -11,7 +11,7 @@ import { planRepairs, type RepairSettings, recordPaths } from './repair-settings
 import type { ServeOptions } from './serve-options.ts';
 import { buildTableLine, usesShortForm } from './short-form.ts';
 import { type DeviceUse, devicesOfTable } from './table-devices.ts';
-import { recallTable } from './table-record.ts';
+import { type RecalledTable, recallTable } from './table-record.ts';
 
 export interface ServePlan {
   /** Empty where devices are created later only. */
@@ -23,8 +23,8 @@ export interface ServePlan {
   readonly tcp: readonly TcpAddress[];
   readonly control: ControlPlan;
   readonly repairs: RepairSettings;
-  /** The table as it was given, where `lines` is what repair has made of it. */
-  readonly recalled: { readonly path: string; readonly unsettled: boolean } | null;
+  /** What repair has made of the given table, which `lines` is then. */
+  readonly recalled: RecalledTable | null;
   readonly givenLines: readonly TableLine[];
 }
 

@@ -40,16 +40,19 @@ export interface TableRecord {
 
 const recordSchema = v.object({
   version: v.literal(1),
+  sequence: v.number(),
   given: v.string(),
   current: v.string(),
   unsettled: v.boolean(),
 });
 
 export interface TableRecordFileOptions {
-  /** Null where there is no place for it, or where nothing that it is about outlives the process. */
-  readonly path: string | null;
+  /** Where it may be made: the first place that can be written counts, and any is looked at later. */
+  readonly paths: readonly string[];
   /** The operator's table, without what repair has made of it. */
   readonly given: readonly TableLine[];
+  /** Of the newest record that exists; 0 where there is none. */
+  readonly sequence: number;
   readonly log: Logger;
 }
 
@@ -57,9 +60,11 @@ export interface TableRecordFileOptions {
 export class TableRecordFile implements TableRecord {
   readonly #options: TableRecordFileOptions;
   #device: MappedDevice | null = null;
+  #sequence: number;
 
   constructor(options: TableRecordFileOptions) {
     this.#options = options;
+    this.#sequence = options.sequence;
   }
 
   follow(device: MappedDevice): void {
@@ -67,27 +72,30 @@ export class TableRecordFile implements TableRecord {
   }
 
   async put(device: MappedDevice, { lines, unsettled }: RecordedTable): Promise<void> {
-    const { path, given, log } = this.#options;
+    const { paths, given, log } = this.#options;
     const current = textOf(lines);
-    if (device !== this.#device || path === null) {
+    if (device !== this.#device || paths.length === 0) {
       log.warn('no record is kept of the new table: load this one from now on', {
         device: device.name,
         table: current,
       });
       return;
     }
-    const record = { version: 1, given: textOf(given), current, unsettled };
-    try {
-      writeDurably(path, `${JSON.stringify(record, null, 2)}\n`);
-    } catch (error) {
-      const errno = errnoOfError(error);
-      throw new UserError(
-        RECORD_FAILED,
-        `Cannot record the new table in "${path}": ${errnoName(errno)}`,
-        { errno, cause: error },
-      );
-    }
+    this.#sequence += 1;
+    const record = {
+      version: 1,
+      sequence: this.#sequence,
+      given: textOf(given),
+      current,
+      unsettled,
+    };
+    writeToFirst(paths, `${JSON.stringify(record, null, 2)}\n`);
   }
+}
+
+export interface RecalledTable extends RecordedTable {
+  readonly path: string;
+  readonly sequence: number;
 }
 
 /**
@@ -99,16 +107,15 @@ export class TableRecordFile implements TableRecord {
 export function recallTable(
   paths: readonly string[],
   given: readonly TableLine[],
-): (RecordedTable & { readonly path: string }) | null {
-  for (const path of paths) {
-    if (!existsSync(path)) continue;
-    const record = readRecord(path);
-    if (record.given !== textOf(given) && record.current !== textOf(given)) {
-      throw conflict(path, record.current);
-    }
-    return { path, lines: parseTable(record.current), unsettled: record.unsettled };
-  }
-  return null;
+): RecalledTable | null {
+  const records = paths
+    .filter((path) => existsSync(path))
+    .map((path) => ({ path, ...readRecord(path) }));
+  const [newest] = records.sort((one, other) => other.sequence - one.sequence);
+  if (newest === undefined) return null;
+  const { path, sequence, current, unsettled } = newest;
+  if (newest.given !== textOf(given) && current !== textOf(given)) throw conflict(path, current);
+  return { path, sequence, lines: parseTable(current), unsettled };
 }
 
 function readRecord(path: string): v.InferOutput<typeof recordSchema> {
@@ -132,6 +139,25 @@ function conflict(path: string, current: string): UserError {
         'Start with one of the two. To use a leg that was taken out, put it behind the others, ' +
         'remove the record and start with --sync.',
     },
+  );
+}
+
+/** @throws UserError where none of them can be written. */
+function writeToFirst(paths: readonly string[], text: string): void {
+  let failure: unknown = null;
+  for (const path of paths) {
+    try {
+      writeDurably(path, text);
+      return;
+    } catch (error) {
+      failure ??= error;
+    }
+  }
+  const errno = errnoOfError(failure);
+  throw new UserError(
+    RECORD_FAILED,
+    `Cannot record the new table in "${paths[0]}": ${errnoName(errno)}`,
+    { errno, cause: failure },
   );
 }
 
