@@ -3,12 +3,14 @@
 import { UserError } from '../../base/failure.ts';
 import type { Scenario } from '../scenario.ts';
 import { FAILURE_SCENARIOS } from './failures.ts';
+import { LEG_FAILURE_SCENARIOS } from './leg-failures.ts';
 import { RECOVERY_SCENARIOS } from './recovery.ts';
 import { WRITE_SCENARIOS } from './writes.ts';
 
 export const SCENARIOS: readonly Scenario[] = [
   ...WRITE_SCENARIOS,
   ...RECOVERY_SCENARIOS,
+  ...LEG_FAILURE_SCENARIOS,
   ...FAILURE_SCENARIOS,
 ];
 
