@@ -55,6 +55,8 @@ export class Connection implements TransportSink {
   /** A bound is reached: the transport does not read. */
   #stopped = false;
   #advancing = false;
+  /** Counted as a connection of its export. */
+  #attached = false;
   #timer: Timer | null = null;
   #ignored: Buffer | null = null;
 
@@ -181,6 +183,7 @@ export class Connection implements TransportSink {
       const { clock, pool, budget } = this.#context;
       const { negotiated } = this.#handshake;
       negotiated.export.attached();
+      this.#attached = true;
       this.#transmission = new Transmission({
         negotiated,
         reader: this.#reader,
@@ -232,6 +235,8 @@ export class Connection implements TransportSink {
 
   #linger(): void {
     if (!this.#enter('lingering')) return;
+    // Before the client sees our end: it may want to do something to the device next.
+    this.#detach();
     this.#replies.flush();
     this.#transport.end();
     this.#closeUnlessProgress(this.#transport.queuedBytes);
@@ -247,6 +252,12 @@ export class Connection implements TransportSink {
     });
   }
 
+  #detach(): void {
+    if (!this.#attached) return;
+    this.#attached = false;
+    this.#handshake.negotiated.export.detached();
+  }
+
   #drop(reason: string): void {
     this.#context.log.debug(`connection dropped: ${reason}`, this.#logFields());
     this.#close();
@@ -257,7 +268,7 @@ export class Connection implements TransportSink {
     this.#clearTimer();
     if (this.#transmission !== null) {
       this.#transmission.close();
-      this.#handshake.negotiated.export.detached();
+      this.#detach();
     }
     this.#replies.close();
     this.#reader.close();
