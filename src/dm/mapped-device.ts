@@ -161,6 +161,11 @@ export class MappedDevice implements BlockDevice {
     return this.#eventNumber;
   }
 
+  /** For those who look for clients that were not forgotten. */
+  get eventWaiterCount(): number {
+    return this.#eventWaiters.length;
+  }
+
   /**
    * Ends with the event number as soon as it is another than `seen`, which the kernel, too, does not
    * compare by size; and with the same one when the device is removed, or `signal` says to give up.
