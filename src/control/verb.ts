@@ -69,15 +69,18 @@ function parseInput<Schema extends InputSchema>(
   schema: Schema,
   input: unknown,
 ): v.InferOutput<Schema> {
-  const result = v.safeParse(schema, input, { abortEarly: true });
+  // To the schema a list is an object, too.
+  const given = Array.isArray(input) ? null : input;
+  const result = v.safeParse(schema, given, { abortEarly: true });
   if (result.success) return result.output;
-  const [issue] = result.issues;
-  const path = v.getDotPath(issue);
-  const problem =
-    path === null
-      ? `its input ${issue.message}`
-      : issue.expected === 'never'
-        ? `"${path.slice(0, 80)}" is not known to it`
-        : `"${path.slice(0, 80)}" ${issue.message}`;
+  const problem = describeIssue(result.issues[0]);
   throw new UserError('bad-input', `Cannot ${verb}: ${problem}`);
+}
+
+function describeIssue(issue: v.BaseIssue<unknown>): string {
+  const path = v.getDotPath(issue);
+  if (path === null) return `its input ${issue.message}`;
+  const word = JSON.stringify(path.slice(0, 80));
+  if (issue.type !== 'strict_object') return `${word} ${issue.message}`;
+  return issue.expected === 'never' ? `${word} is not known to it` : `${word} must be given`;
 }

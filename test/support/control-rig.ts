@@ -21,6 +21,8 @@ import { tempDir } from './temp-dir.ts';
 export interface RigOptions {
   readonly table?: string;
   readonly name?: string;
+  /** Another place for its socket. */
+  readonly control?: string;
   readonly controlListen?: string;
   readonly controlToken?: string;
 }
