@@ -1,9 +1,9 @@
 /**
  * One request to a block device. Counterpart: `struct bio`.
  *
- * Ownership: from `submit` until `onEnd` the bio and its buffer belong to the device, which writes to
- * `data` only for a read; the submitter neither changes nor reads them meanwhile. Whoever made the bio
- * gets it back in `onEnd`, exactly once, and may then use it again.
+ * Ownership: from `submit` until `onEnd` the bio and its buffer belong to the device, which writes
+ * to `data` only for a read; the submitter neither changes nor reads them meanwhile. Whoever made
+ * the bio gets it back in `onEnd`, exactly once, and may then use it again.
  */
 
 import { assert } from '../base/assert.ts';

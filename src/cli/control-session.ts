@@ -55,8 +55,8 @@ export async function connectControl(
 }
 
 /**
- * Asks once for each of the inputs, in order, until one is refused, and prints the answers: texts as
- * they come, JSON as one value.
+ * Asks once for each of the inputs, in order, until one is refused, and prints the answers: texts
+ * as they come, JSON as one value.
  */
 export async function callAndPrint(
   shell: Shell,

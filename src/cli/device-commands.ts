@@ -1,6 +1,6 @@
 /**
- * The verbs of `dmsetup`, with its options and the order of its arguments, sent to a daemon. What they
- * mean is known there; here are only words.
+ * The verbs of `dmsetup`, with its options and the order of its arguments, sent to a daemon. What
+ * they mean is known there; here are only words.
  */
 
 import { Command } from 'commander';

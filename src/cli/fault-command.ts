@@ -1,6 +1,6 @@
 /**
- * `nbd-mirror fault`: makes devices below a mirror misbehave, lists the faults and removes them. The
- * words of a fault go to the daemon as they are; it says what is wrong with them.
+ * `nbd-mirror fault`: makes devices below a mirror misbehave, lists the faults and removes them.
+ * The words of a fault go to the daemon as they are; it says what is wrong with them.
  */
 
 import { Command } from 'commander';

@@ -1,6 +1,6 @@
 /**
- * A verb that was refused, with the line that `dmsetup` prints for it: scripts know that line, people
- * need ours beside it.
+ * A verb that was refused, with the line that `dmsetup` prints for it: scripts know that line,
+ * people need ours beside it.
  */
 
 import { EINVAL, ENODEV, ENOENT, errnoText } from '../base/errno.ts';
@@ -23,8 +23,8 @@ export class CommandError extends UserError {
 
 /**
  * Does what the kernel does in the ioctl of that name; a refusal reads as `dmsetup` tells it.
- * `subject` is the name and, behind a space, the uuid or number, each possibly empty. Null where `dmsetup`
- * has no such thing.
+ * `subject` is the name and, behind a space, the uuid or number, each possibly empty. Null where
+ * `dmsetup` has no such thing.
  */
 export async function ioctl<T>(
   name: string | null,

@@ -48,7 +48,8 @@ export class ControlClient {
   }
 
   /**
-   * Events behind a position (the id of one, "start" or "now"), until the server has no more, or ends.
+   * Events behind a position (the id of one, "start" or "now"), until the server has no more, or
+   * ends.
    *
    * @throws UserError when nobody answers, or the position is refused.
    */

@@ -1,6 +1,6 @@
 /**
- * What the verbs need of whoever composed the devices: all that `control` may not know itself, such as
- * NBD and the mirror, is handed in through this.
+ * What the verbs need of whoever composed the devices: all that `control` may not know itself, such
+ * as NBD and the mirror, is handed in through this.
  */
 
 import type { Clock } from '../base/clock.ts';
@@ -12,7 +12,9 @@ import type { FaultBoard } from '../fault/fault-board.ts';
 
 /** How clients reach devices. */
 export interface DeviceExports {
-  /** The device has a live table: clients may come. Shown before: nothing changes for its clients. */
+  /**
+   * The device has a live table: clients may come. Shown before: nothing changes for its clients.
+   */
   show(device: MappedDevice): void;
   /**
    * No client may come any more, from this call on; those that are there are answered with EIO and

@@ -1,9 +1,10 @@
 /**
- * The verbs over HTTP: `POST /v1/VERB` with a JSON object, `GET /v1/VERB?device=NAME` for those that
- * only read, and `GET /v1/events`. The same answers as JSON, or as the text of the command line for
- * clients that accept only that.
+ * The verbs over HTTP: `POST /v1/VERB` with a JSON object, `GET /v1/VERB?device=NAME` for those
+ * that only read, and `GET /v1/events`. The same answers as JSON, or as the text of the command
+ * line for clients that accept only that.
  *
- * Listening is up to whoever composes: the socket decides who may come, with a token where it cannot.
+ * Listening is up to whoever composes: the socket decides who may come, with a token where it
+ * cannot.
  */
 
 import { createHash, timingSafeEqual } from 'node:crypto';
@@ -21,7 +22,9 @@ import type { Answer, Verb } from './verb.ts';
 
 export interface ControlServerOptions {
   readonly control: Control;
-  /** Whoever may connect may do everything; unless there is a token, which each request must have. */
+  /**
+   * Whoever may connect may do everything; unless there is a token, which each request must have.
+   */
   readonly token: string | null;
   /** A broken invariant showed up while a verb ran. */
   readonly onDefect: (error: unknown) => void;

@@ -1,6 +1,6 @@
 /**
- * What happened to devices, numbered, the last of it kept, so that a listener which was away can go on
- * where it stopped, or learns how much it has missed.
+ * What happened to devices, numbered, the last of it kept, so that a listener which was away can go
+ * on where it stopped, or learns how much it has missed.
  *
  * Listeners hold a position and no queue: a slow one costs nothing.
  */

@@ -1,4 +1,6 @@
-/** Server-sent events: what happened to devices, from a position on, as long as the client listens. */
+/**
+ * Server-sent events: what happened to devices, from a position on, as long as the client listens.
+ */
 
 import type { Context } from 'hono';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';

@@ -1,9 +1,9 @@
 /**
- * Finds what a fault is to be armed on: `leg0` to `leg8` or `log` of a mirror, or a device below the
- * table by the name that the table gives it.
+ * Finds what a fault is to be armed on: `leg0` to `leg8` or `log` of a mirror, or a device below
+ * the table by the name that the table gives it.
  *
- * The mirror is not known here: its legs are the data areas that its target lists, in order, and its
- * log is what it lists without an area.
+ * The mirror is not known here: its legs are the data areas that its target lists, in order, and
+ * its log is what it lists without an area.
  */
 
 import { ENXIO } from '../base/errno.ts';

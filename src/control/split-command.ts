@@ -1,4 +1,7 @@
-/** The verb that makes a leg of a mirror an image of its own. Counterpart: `lvconvert --splitmirrors`. */
+/**
+ * The verb that makes a leg of a mirror an image of its own. Counterpart: `lvconvert
+ * --splitmirrors`.
+ */
 
 import * as v from 'valibot';
 import { LEGS_MAX } from '../base/limits.ts';

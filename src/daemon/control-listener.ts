@@ -1,5 +1,6 @@
 /**
- * Where the daemon can be driven: a unix socket of its owner, TCP with a token, both or none of them.
+ * Where the daemon can be driven: a unix socket of its owner, TCP with a token, both or none of
+ * them.
  */
 
 import type { Server } from 'node:http';

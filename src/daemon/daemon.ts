@@ -1,10 +1,10 @@
 /**
- * A running daemon: the mapped devices, the sockets before them, and the control over them. Here is the
- * order of starting and stopping.
+ * A running daemon: the mapped devices, the sockets before them, and the control over them. Here is
+ * the order of starting and stopping.
  *
  * Start: look at every device, load the table, resume (the first write to a log is here), listen.
- * Stop: take no more commands, accept no more clients, let what is in flight end, suspend each device
- * before those below it, so that every region is clean, close.
+ * Stop: take no more commands, accept no more clients, let what is in flight end, suspend each
+ * device before those below it, so that every region is clean, close.
  */
 
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -36,7 +36,10 @@ import { targetDetails } from './target-details.ts';
 
 /** How long requests in flight may take at a stop; held ones would wait for ever. */
 const STOP_GRACE_MS = 5000;
-/** Of the device that is served from the start, where its export has no name, or one for exports only. */
+/**
+ * Of the device that is served from the start, where its export has no name, or one for exports
+ * only.
+ */
 const DEVICE_NAME_DEFAULT = 'mirror';
 
 export interface DaemonEnvironment {

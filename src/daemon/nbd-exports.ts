@@ -1,4 +1,7 @@
-/** Glue: each mapped device with a live table is an NBD export; each connection to it uses the device. */
+/**
+ * Glue: each mapped device with a live table is an NBD export; each connection to it uses the
+ * device.
+ */
 
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
@@ -50,7 +53,8 @@ export class NbdExports implements DeviceExports {
     try {
       this.#server.renameExport(shown.name, device.name);
     } catch (error) {
-      // Only an export with a name of its own can be in the way. The device is renamed all the same.
+      // Only an export with a name of its own can be in the way. The device is renamed all the
+      // same.
       if (!(error instanceof UserError)) throw error;
       this.#log.warn(error.message);
     }

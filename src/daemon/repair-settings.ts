@@ -61,8 +61,8 @@ export async function planRepairs(
 }
 
 /**
- * Where a record may be: where the operator says; else beside the table's file, or beside one of the
- * files that the table names, legs first.
+ * Where a record may be: where the operator says; else beside the table's file, or beside one of
+ * the files that the table names, legs first.
  */
 export function recordPaths(words: RepairWords, uses: readonly DeviceUse[]): string[] {
   const { repairRecord, tableFile } = words;

@@ -1,6 +1,7 @@
 /**
- * Makes one leg of a mirror an image of its own: everything that was written up to one instant, nothing
- * that was written later. The mirror goes on without it, or, where a copy was asked for, with it.
+ * Makes one leg of a mirror an image of its own: everything that was written up to one instant,
+ * nothing that was written later. The mirror goes on without it, or, where a copy was asked for,
+ * with it.
  */
 
 import { EBUSY, EEXIST, EINVAL, errnoName, type IoResult, OK } from '../base/errno.ts';

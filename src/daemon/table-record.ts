@@ -47,7 +47,9 @@ const recordSchema = v.object({
 });
 
 export interface TableRecordFileOptions {
-  /** Where it may be made: the first place that can be written counts, and any is looked at later. */
+  /**
+   * Where it may be made: the first place that can be written counts, and any is looked at later.
+   */
   readonly paths: readonly string[];
   /** The operator's table, without what repair has made of it. */
   readonly given: readonly TableLine[];

@@ -1,6 +1,6 @@
 /**
- * All faults of a process: wraps every device that is opened, arms faults on them, counts, lists and
- * removes them.
+ * All faults of a process: wraps every device that is opened, arms faults on them, counts, lists
+ * and removes them.
  */
 
 import type { Clock } from '../base/clock.ts';

@@ -1,6 +1,6 @@
 /**
- * A daemon in this process, with its sockets in a directory of the test's, and command lines that drive
- * it over them: everything but the process itself is real.
+ * A daemon in this process, with its sockets in a directory of the test's, and command lines that
+ * drive it over them: everything but the process itself is real.
  */
 
 import { join } from 'node:path';

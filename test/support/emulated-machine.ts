@@ -1,10 +1,10 @@
 /**
- * A machine with five disks and the device mapper, in process and deterministic: what the kernel in a
- * virtual machine is to the recordings in test/golden, this is to us.
+ * A machine with five disks and the device mapper, in process and deterministic: what the kernel in
+ * a virtual machine is to the recordings in test/golden, this is to us.
  *
- * Disks are memory under a volatile write cache, numbered as virtio disks are; everything a person would
- * type is a `Job`, which may wait for ever. Time is virtual and moves only in `advance`, `done` and
- * `waitInSync`. `powerCut` and `boot` begin a new life over the surviving contents.
+ * Disks are memory under a volatile write cache, numbered as virtio disks are; everything a person
+ * would type is a `Job`, which may wait for ever. Time is virtual and moves only in `advance`,
+ * `done` and `waitInSync`. `powerCut` and `boot` begin a new life over the surviving contents.
  */
 
 import type { IoResult } from '../../src/base/errno.ts';

@@ -151,7 +151,7 @@ export class FakeTarget implements TargetContext {
   /** What the kernel would have said, in order. */
   get kernelMessages(): string[] {
     return this.lines.flatMap(({ fields }) =>
-      typeof fields['kernelMessage'] === 'string' ? [fields['kernelMessage']] : [],
+      typeof fields.kernelMessage === 'string' ? [fields.kernelMessage] : [],
     );
   }
 }

@@ -1,4 +1,6 @@
-/** Comments that say what was done, where the recorder shows no command: they are done as they say. */
+/**
+ * Comments that say what was done, where the recorder shows no command: they are done as they say.
+ */
 
 import { SECTOR_SIZE } from '../../../src/base/units.ts';
 import { NotUnderstood } from './outcome.ts';

@@ -1,6 +1,6 @@
 /**
- * `dmsetup`, over an emulated machine: its options as transcripts use them become input of the verbs of
- * the control plane, whose texts are compared with what dmsetup printed.
+ * `dmsetup`, over an emulated machine: its options as transcripts use them become input of the
+ * verbs of the control plane, whose texts are compared with what dmsetup printed.
  */
 
 import { UserError } from '../../../src/base/failure.ts';

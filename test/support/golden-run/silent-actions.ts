@@ -1,9 +1,10 @@
 /**
  * What a case does without a line in its transcript: its script writes letters (`fill`) and makes
- * empty files (`truncate`) silently. The script says what; where in the transcript it belongs is found
- * by following the script's other lines through the transcript.
+ * empty files (`truncate`) silently. The script says what; where in the transcript it belongs is
+ * found by following the script's other lines through the transcript.
  *
- * Only lines at the left margin and without variables count; a silent action that is not so is refused.
+ * Only lines at the left margin and without variables count; a silent action that is not so is
+ * refused.
  */
 
 import { assert } from '../../../src/base/assert.ts';
