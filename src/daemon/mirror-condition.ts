@@ -12,21 +12,27 @@ export interface LineCondition {
   readonly mirror: MirrorCondition | null;
 }
 
-/** Empty without a live table. */
-export async function conditionsOf(device: MappedDevice): Promise<LineCondition[]> {
+/** Empty without a live table. `joining`: a repair has brought a leg in that is being copied to. */
+export async function conditionsOf(
+  device: MappedDevice,
+  options: { readonly joining: boolean } = { joining: false },
+): Promise<LineCondition[]> {
   const table = device.liveTable;
   if (table === null) return [];
   const texts = await table.status('table');
   const conditions: LineCondition[] = [];
   for (const [index, { target }] of table.targets.entries()) {
     const [line] = parseTable(texts[index]!);
-    const mirror = target instanceof MirrorTarget ? await mirrorCondition(line!, target) : null;
+    const mirror =
+      target instanceof MirrorTarget
+        ? { ...(await mirrorCondition(line!, target)), ...options }
+        : null;
     conditions.push({ line: line!, mirror });
   }
   return conditions;
 }
 
-async function mirrorCondition(line: TableLine, { set }: MirrorTarget): Promise<MirrorCondition> {
+async function mirrorCondition(line: TableLine, { set }: MirrorTarget) {
   const { legs, log, geometry, defaultLeg } = set;
   return {
     line: parseMirrorLine(line),

@@ -14,7 +14,7 @@ import type { MappedDevice } from '../dm/mapped-device.ts';
 import type { Table } from '../dm/table.ts';
 import { textOf } from '../dm/table-line.ts';
 import { isInSync } from '../mirror/next-table.ts';
-import { needsRepair } from '../mirror/repair-table.ts';
+import { needsRepair, type Spare } from '../mirror/repair-table.ts';
 import { conditionsOf } from './mirror-condition.ts';
 import {
   NOT_SETTLED,
@@ -43,6 +43,8 @@ interface Watched {
   retry: Timer | null;
   /** A table of ours that is to be replaced once more when it is in sync. */
   unsettled: Table | null;
+  /** A table of ours in which a leg is new, until it is in sync. */
+  joining: Table | null;
   /** A table that could not be repaired. */
   givenUp: Table | null;
 }
@@ -51,6 +53,8 @@ export class RepairMonitor {
   readonly #options: RepairMonitorOptions;
   readonly #watched = new WeakMap<MappedDevice, Watched>();
   readonly #timers = new Set<Timer>();
+  /** Spares that were taken: one that is free again has failed as well. */
+  readonly #taken = new Set<string>();
   #stopped = false;
   /** Repairs take turns, so that no two of them take the same spare. */
   #turn: Promise<unknown> = Promise.resolve();
@@ -68,7 +72,9 @@ export class RepairMonitor {
 
   /** The live table begins with a word that was meant for one start, as a record says. */
   startedUnsettled(device: MappedDevice): void {
-    this.#watch(device).unsettled = device.liveTable;
+    const watched = this.#watch(device);
+    watched.unsettled = device.liveTable;
+    watched.joining = device.liveTable;
     this.noticed(device);
   }
 
@@ -81,7 +87,14 @@ export class RepairMonitor {
   #watch(device: MappedDevice): Watched {
     let watched = this.#watched.get(device);
     if (watched === undefined) {
-      watched = { isDue: false, isBusy: false, retry: null, unsettled: null, givenUp: null };
+      watched = {
+        isDue: false,
+        isBusy: false,
+        retry: null,
+        unsettled: null,
+        joining: null,
+        givenUp: null,
+      };
       this.#watched.set(device, watched);
     }
     return watched;
@@ -104,8 +117,11 @@ export class RepairMonitor {
   async #look(device: MappedDevice, watched: Watched): Promise<void> {
     const table = device.liveTable;
     if (table === null || this.#stopped) return;
-    const mirrors = (await conditionsOf(device)).flatMap(({ mirror }) => mirror ?? []);
+    const joining = table === watched.joining;
+    const conditions = await conditionsOf(device, { joining });
+    const mirrors = conditions.flatMap(({ mirror }) => mirror ?? []);
     const isFailed = mirrors.some(needsRepair);
+    if (joining && !isFailed && mirrors.every(isInSync)) watched.joining = null;
     const isDone = table === watched.unsettled && !isFailed && mirrors.every(isInSync);
     if (!isFailed && !isDone) return;
     if (isFailed && table === watched.givenUp) return;
@@ -113,14 +129,15 @@ export class RepairMonitor {
       this.#lookLater(device, watched);
       return;
     }
-    if (isFailed) await this.#repair(device, watched);
+    if (isFailed) await this.#repair(device, watched, joining);
     else await this.#settle(device, watched);
   }
 
-  async #repair(device: MappedDevice, watched: Watched): Promise<void> {
+  async #repair(device: MappedDevice, watched: Watched, joining: boolean): Promise<void> {
     const { log } = this.#options;
     const { name } = device;
-    const outcome = await this.#oneAtATime(() => repairDevice(device, this.#options));
+    const tools = { ...this.#options, inspectSpares: () => this.#inspectSpares(device) };
+    const outcome = await this.#oneAtATime(() => repairDevice(device, tools, { joining }));
     if (outcome.kind === 'healthy') return;
     if (outcome.kind === 'failed') {
       watched.givenUp = device.liveTable;
@@ -129,10 +146,21 @@ export class RepairMonitor {
       this.#options.publish('repair-failed', name, { reason });
       return;
     }
+    for (const spare of outcome.table.used) this.#taken.add(spare);
     this.#report(name, outcome.table);
+    if (outcome.table.joins) watched.joining = device.liveTable;
     if (outcome.table.settles === null) return;
     watched.unsettled = device.liveTable;
     if (outcome.table.settles === 'at once') await this.#settle(device, watched);
+  }
+
+  async #inspectSpares(device: MappedDevice): Promise<readonly Spare[]> {
+    const spares = await this.#options.inspectSpares(device);
+    return spares.map((spare) =>
+      spare.problem === null && this.#taken.has(spare.device)
+        ? { ...spare, problem: 'it was taken before, and has failed' }
+        : spare,
+    );
   }
 
   #oneAtATime<T>(work: () => Promise<T>): Promise<T> {

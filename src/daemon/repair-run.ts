@@ -14,7 +14,7 @@ import {
   type RepairPolicies,
   type Spare,
 } from '../mirror/repair-table.ts';
-import { conditionsOf } from './mirror-condition.ts';
+import { conditionsOf, type LineCondition } from './mirror-condition.ts';
 import { type NewTable, replaceTable } from './replace-table.ts';
 import { RECORD_FAILED, type TableRecord } from './table-record.ts';
 
@@ -33,6 +33,8 @@ export interface RepairedTable extends NewTable {
   readonly regionsAtRisk: number;
   /** The new table has to be replaced once more: at once, or when it is in sync. */
   readonly settles: 'at once' | 'in sync' | null;
+  /** Legs have come in. */
+  readonly joins: boolean;
 }
 
 export type RepairOutcome =
@@ -53,12 +55,13 @@ class NothingToRepair extends UserError {
 export async function repairDevice(
   device: MappedDevice,
   tools: RepairTools,
+  options: { readonly joining: boolean },
 ): Promise<RepairOutcome> {
   let spares = await tools.inspectSpares(device);
   for (;;) {
     let chosen: RepairedTable | null = null;
     const plan = async (): Promise<RepairedTable> => {
-      chosen = await planTable(device, tools.policies, spares);
+      chosen = await planTable(await conditionsOf(device, options), tools.policies, spares);
       return chosen;
     };
     try {
@@ -101,12 +104,11 @@ export async function settleDevice(
   return { old, table: await replaceTable({ device, record, noflush: true, plan }) };
 }
 
-async function planTable(
-  device: MappedDevice,
+function planTable(
+  conditions: readonly LineCondition[],
   policies: RepairPolicies,
   spares: readonly Spare[],
-): Promise<RepairedTable> {
-  const conditions = await conditionsOf(device);
+): RepairedTable {
   let left = spares;
   const plans: RepairPlan[] = [];
   const next: { line: TableLine; record: TableLine }[] = [];
@@ -138,6 +140,7 @@ async function planTable(
     reasons: plans.flatMap(({ reasons }) => reasons),
     used: plans.flatMap(({ used }) => used),
     regionsAtRisk: plans.reduce((sum, { regionsAtRisk }) => sum + regionsAtRisk, 0),
+    joins: plans.some(({ joins }) => joins),
     settles: settles.includes('in sync')
       ? 'in sync'
       : settles.includes('at once')

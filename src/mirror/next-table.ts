@@ -29,6 +29,8 @@ export interface MirrorCondition {
   readonly regionCount: number;
   /** The leg that is read from, copied from, and written to where the mirror is out of sync. */
   readonly defaultLeg: number;
+  /** A leg is being copied to that a repair has brought in. */
+  readonly joining: boolean;
 }
 
 export interface NextLine {

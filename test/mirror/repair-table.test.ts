@@ -23,19 +23,21 @@ interface Case {
   readonly log?: string;
   readonly synced?: number;
   readonly defaultLeg?: number;
+  readonly joining?: boolean;
   readonly image?: RepairPolicy;
   readonly logPolicy?: RepairPolicy;
   readonly spares?: readonly Spare[];
 }
 
-function condition({ line = DISK, health, log = 'A', synced, defaultLeg }: Case): MirrorCondition {
+function condition({ line = DISK, health, log = 'A', ...one }: Case): MirrorCondition {
   return {
     line: parseMirrorLine(parseTable(line)[0]!),
     health,
     logHealth: log,
-    regionsInSync: synced ?? REGIONS,
+    regionsInSync: one.synced ?? REGIONS,
     regionCount: REGIONS,
-    defaultLeg: defaultLeg ?? 0,
+    defaultLeg: one.defaultLeg ?? 0,
+    joining: one.joining ?? false,
   };
 }
 
@@ -77,6 +79,9 @@ t.test('needsRepair() acts on what LVM acts on', async (t) => {
   }
   t.ok(needsRepair(condition({ health: 'AAA', log: 'D' })));
   t.ok(needsRepair(condition({ health: 'AAA', log: 'F' })));
+  const joining = true;
+  t.ok(needsRepair(condition({ health: 'AAS', joining })), 'what a repair began has failed');
+  t.notOk(needsRepair(condition({ health: 'RAA', joining })));
 });
 
 t.test('planRepair() gives these lines', async (t) => {
