@@ -229,6 +229,38 @@ t.test(
   },
 );
 
+t.test('A verb on a device waits until the one before it is through, whole', async (t) => {
+  const rig = await ControlRig.start(t);
+  await rig.json('create', { device: 'data' });
+  const device = rig.daemon.devices.get('data');
+  const load = device.load.bind(device);
+  let begin = (): void => {};
+  const begun = new Promise<void>((resolve) => {
+    device.load = async (...args) => {
+      resolve();
+      await new Promise<void>((go) => {
+        begin = go;
+      });
+      return load(...args);
+    };
+  });
+  const loading = rig.json('load', { device: 'data', table: `0 8192 linear ${DISK} 0` });
+  await begun;
+  const later = [
+    rig.refusal('rename', { device: 'data', newName: '' }),
+    rig.json('rename', { device: 'data', newName: 'other' }),
+    rig.json('remove', { device: 'data' }).catch((error: Error) => error.message),
+  ] as const;
+  for (let round = 0; round < 5; round++) await rig.json('ls');
+  t.equal(rig.daemon.devices.find('data'), device, 'nobody has come between');
+  begin();
+  await loading;
+  t.match(await later[0], { status: 400 });
+  await later[1];
+  t.match(await later[2], /404 .*no-device/, 'it has another name by then');
+  t.match(await rig.json('info', { device: 'other' }), { devices: [{ inactiveTable: true }] });
+});
+
 t.test('Stopping takes stacks down from the top, with a client still attached', async (t) => {
   const rig = await ControlRig.start(t, { table: `0 8192 linear ${DISK} 0`, name: 'low' });
   await rig.json('create', { device: 'middle', table: '0 8192 linear /dev/mapper/low 0' });
