@@ -1,7 +1,7 @@
 /**
  * Replaces a live table by one that stands on other devices, with the record in step.
  *
- * Order: load, suspend, look again, record, resume. Up to the record a power cut finds the old
+ * Order: load, suspend, flush the legs, look again, record, resume. Up to the record a power cut finds the old
  * table and its log; from the record on the new one, which has not run yet. What could not be done
  * leaves the old table running.
  */
@@ -9,6 +9,8 @@
 import { UserError } from '../base/failure.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { type TableLine, textOf } from '../dm/table-line.ts';
+import { flushHealthyLegs } from '../mirror/flush-legs.ts';
+import { MirrorTarget } from '../mirror/mirror-target.ts';
 import type { TableRecord } from './table-record.ts';
 
 export interface NewTable {
@@ -29,8 +31,6 @@ export interface ReplaceTableOptions<T extends NewTable> {
    * @throws UserError when there is none.
    */
   readonly plan: () => Promise<T>;
-  /** Nothing is in flight, and the new table is the right one: last things before it resumes. */
-  readonly beforeResume?: (table: T) => Promise<void>;
 }
 
 /** @throws UserError; the old table is live and resumed then. */
@@ -42,12 +42,12 @@ export async function replaceTable<T extends NewTable>(
   await device.load(next.lines);
   try {
     await device.suspend({ noflush });
+    await flushMirrors(device);
     const again = await plan();
     if (textOf(again.lines) !== textOf(next.lines)) {
       next = again;
       await device.load(next.lines);
     }
-    await options.beforeResume?.(next);
     await record.put(device, { lines: next.record, unsettled: next.unsettled });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
@@ -57,4 +57,10 @@ export async function replaceTable<T extends NewTable>(
   }
   await device.resume();
   return next;
+}
+
+async function flushMirrors(device: MappedDevice): Promise<void> {
+  for (const { target } of device.liveTable?.targets ?? []) {
+    if (target instanceof MirrorTarget) await flushHealthyLegs(target.set);
+  }
 }

@@ -41,7 +41,6 @@ export async function detachLeg(
     // Nothing is held in a mirror that is in sync; if something comes between, it shall not fail.
     noflush: true,
     plan,
-    beforeResume: async () => check(await runBio(legDevice(device, leg), { op: 'flush' }), leg),
   });
   const { deviceName, offset } = table.image;
   return {
