@@ -167,8 +167,9 @@ export class MappedDevice implements BlockDevice {
   }
 
   /**
-   * Ends with the event number as soon as it is another than `seen`, which the kernel, too, does not
-   * compare by size; and with the same one when the device is removed, or `signal` says to give up.
+   * Ends with the event number as soon as it is another than `seen`, which the kernel, too, does
+   * not compare by size; and with the same one when the device is removed, or `signal` says to
+   * give up.
    */
   waitForEvent(seen: number, signal?: AbortSignal): Promise<number> {
     if (this.#eventNumber !== seen || signal?.aborted === true) {
