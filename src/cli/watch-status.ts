@@ -111,13 +111,17 @@ function describeRequests(
   seconds: number,
 ): string {
   const { inFlight, deferred } = requests;
-  const rate = (now: number, then: number): string =>
-    seconds === 0 ? '-' : ((now - then) / seconds).toFixed(0);
-  const bytes = (now: number, then: number): string =>
-    seconds === 0 ? '-' : formatByteSize(Math.round(((now - then) * SECTOR_SIZE) / seconds));
   const then = earlier?.requests ?? requests;
-  const reads = `${rate(requests.reads, then.reads)}/s ${bytes(requests.readSectors, then.readSectors)}/s`;
-  const writes = `${rate(requests.writes, then.writes)}/s ${bytes(requests.writtenSectors, then.writtenSectors)}/s`;
+  const rates = (count: number, sectors: number): string => {
+    if (seconds === 0) return '-/s -/s';
+    const bytes = Math.round((sectors * SECTOR_SIZE) / seconds);
+    return `${(count / seconds).toFixed(0)}/s ${formatByteSize(bytes)}/s`;
+  };
+  const reads = rates(requests.reads - then.reads, requests.readSectors - then.readSectors);
+  const writes = rates(
+    requests.writes - then.writes,
+    requests.writtenSectors - then.writtenSectors,
+  );
   return `reads ${reads}, writes ${writes}; in flight ${inFlight}, waiting ${deferred}`;
 }
 

@@ -42,10 +42,9 @@ t.test('A socket left over from a crash is taken over; one in use is not', async
   await t.rejects(ControlRig.start(t, { control: rig.socket }), { code: 'socket-in-use' });
   t.match(await rig.json('version'), { version: '1.2.3' }, 'the first one goes on');
   const stale = join(directory, 'stale');
-  spawnSync(process.execPath, [
-    '-e',
-    `require('net').createServer().listen(${JSON.stringify(stale)}, () => process.kill(process.pid, 9))`,
-  ]);
+  const script =
+    "require('net').createServer().listen(process.argv[1], () => process.kill(process.pid, 9))";
+  spawnSync(process.execPath, ['-e', script, stale]);
   t.ok(existsSync(stale));
   const second = await ControlRig.start(t, { control: stale });
   t.equal(second.daemon.controlListener.addresses.length, 1);
