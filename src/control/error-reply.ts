@@ -18,6 +18,13 @@ export interface ErrorReply {
 export type ErrorStatus = 400 | 401 | 404 | 405 | 409 | 413;
 
 const STATUS_BY_CODE: Readonly<Record<string, ErrorStatus>> = {
+  'no-fault': 404,
+  'no-fault-place': 404,
+  'no-leg': 404,
+  'out-of-sync': 409,
+  'leg-failed': 409,
+  suspended: 409,
+  'copy-exists': 409,
   unauthorized: 401,
   'no-device': 404,
   'unknown-verb': 404,

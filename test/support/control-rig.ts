@@ -9,7 +9,9 @@ import type { Test } from 'tap';
 import { silentLogger } from '../../src/base/log.ts';
 import type { Shell } from '../../src/cli/control-session.ts';
 import { lifecycleCommands } from '../../src/cli/device-commands.ts';
+import { faultCommand } from '../../src/cli/fault-command.ts';
 import { reportCommands } from '../../src/cli/report-commands.ts';
+import { splitCommand } from '../../src/cli/split-command.ts';
 import { ControlClient } from '../../src/control/control-client.ts';
 import { Daemon } from '../../src/daemon/daemon.ts';
 import { readTableFile } from '../../src/daemon/read-table-file.ts';
@@ -130,7 +132,13 @@ export async function runCommandLine(
     },
   };
   const program = new Command('nbd-mirror');
-  for (const command of [...lifecycleCommands(shell), ...reportCommands(shell)]) {
+  const commands = [
+    ...lifecycleCommands(shell),
+    ...reportCommands(shell),
+    faultCommand(shell),
+    splitCommand(shell),
+  ];
+  for (const command of commands) {
     command.exitOverride().configureOutput({ writeErr: shell.err, writeOut: shell.out });
     program.addCommand(command);
   }
