@@ -21,6 +21,8 @@ export interface DeviceCapabilities {
   /** `write-zeroes` is understood and may be faster than writing. */
   readonly writeZeroes: boolean;
   readonly rotational: boolean;
+  /** False: there is nothing to flush, and a flush ends at once with 0 wherever it is. */
+  readonly flush?: boolean;
 }
 
 export interface BlockDevice {

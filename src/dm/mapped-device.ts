@@ -9,7 +9,7 @@
 
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import { EINVAL, EIO, type IoResult } from '../base/errno.ts';
+import { EINVAL, EIO, EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import type { Probe } from '../base/probe.ts';
@@ -17,7 +17,7 @@ import { SECTOR_SIZE, type SectorCount } from '../base/units.ts';
 import { type Bio, isWriteOp } from '../block/bio.ts';
 import type { BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
 import { splitBio } from './split-bio.ts';
-import { Table } from './table.ts';
+import { Table, type TableLimits } from './table.ts';
 import type { TableLine } from './table-line.ts';
 import { REQUEUE } from './target.ts';
 import type { TargetTypes } from './target-types.ts';
@@ -50,6 +50,9 @@ export interface RequestCounts {
   writtenSectors: number;
 }
 
+/** Before the first table. */
+const NO_LIMITS: TableLimits = { discard: false, writeZeroes: false, flush: false };
+
 export class MappedDevice implements BlockDevice {
   readonly minor: number;
   readonly requestCounts: RequestCounts = {
@@ -63,6 +66,7 @@ export class MappedDevice implements BlockDevice {
   readonly #options: MappedDeviceOptions;
   #live: Table | null = null;
   #inactive: Table | null = null;
+  #limits: TableLimits = NO_LIMITS;
   /** New requests are deferred. True until the first table is live. */
   #blocked = true;
   /** As in the kernel, a device without a table is not suspended unless it was told so. */
@@ -110,15 +114,9 @@ export class MappedDevice implements BlockDevice {
     return this.#live?.logicalBlockSize ?? SECTOR_SIZE;
   }
 
-  /** As of the live table; asked for by exports when a client connects. */
+  /** As when the live table became live; what devices below learn later does not count. */
   get capabilities(): DeviceCapabilities {
-    const targets = this.#live?.targets ?? [];
-    return {
-      readOnly: this.readOnly,
-      discard: targets.length > 0 && targets.every(({ target }) => target.discardSupported),
-      writeZeroes: targets.length > 0 && targets.every(({ target }) => target.writeZeroesSupported),
-      rotational: false,
-    };
+    return { readOnly: this.readOnly, rotational: false, ...this.#limits };
   }
 
   get suspended(): boolean {
@@ -191,7 +189,21 @@ export class MappedDevice implements BlockDevice {
     });
   }
 
+  /**
+   * What the device has no use for, or does not offer, ends at once, in whatever state the device
+   * is. A user may have asked before the table was replaced.
+   */
   submit(bio: Bio): void {
+    const { op } = bio;
+    const { flush, discard, writeZeroes } = this.#limits;
+    if (op === 'flush' && !flush) {
+      bio.end(OK);
+      return;
+    }
+    if ((op === 'discard' && !discard) || (op === 'write-zeroes' && !writeZeroes)) {
+      bio.fail(EOPNOTSUPP, `Device "${this.name}" does not ${op}`);
+      return;
+    }
     if (this.#blocked) {
       this.#deferred.push(bio);
       return;
@@ -292,6 +304,7 @@ export class MappedDevice implements BlockDevice {
       retired = this.#live;
       retired?.bind(null);
       this.#live = this.#inactive;
+      this.#limits = this.#live.limits();
       this.#inactive = null;
       this.#live.bind(() => this.#event());
       if (retired !== null) this.#options.probe.reached('F5', -1, -1);

@@ -1,8 +1,8 @@
 /**
  * Cuts a request at the boundaries of targets and of their `maxIoSectors`, and joins the results.
  *
- * A flush goes to every target, a discard is cut at targets only, all else at both (specification
- * 1.3, 2.9). The joined result: REQUEUE if any piece says so, else the first errno, else 0 (6.1).
+ * A flush goes to every target that takes any, a discard is cut at targets only, all else at both
+ * (specification 1.3, 2.9). The joined result: REQUEUE if any piece says so, else the first errno, else 0 (6.1).
  */
 
 import { assert } from '../base/assert.ts';
@@ -54,6 +54,7 @@ export function splitBio(table: Table, bio: Bio, onEnd: SplitEnd): void {
   const split = new SplitBio(bio, onEnd);
   if (bio.op === 'flush') {
     for (const { target } of table.targets) {
+      if (!target.flushSupported) continue;
       split.opened();
       target.map(makePiece(split, 0 as Sector, 0 as SectorCount, null));
     }

@@ -24,6 +24,13 @@ export interface PlacedTarget {
   readonly target: Target;
 }
 
+/** What a device over a table offers. */
+export interface TableLimits {
+  readonly discard: boolean;
+  readonly writeZeroes: boolean;
+  readonly flush: boolean;
+}
+
 /** What a table needs of the mapped device that it is made for. */
 export type TableEnvironment = Omit<TargetContext, 'length' | 'event'> & {
   readonly targetTypes: TargetTypes;
@@ -92,6 +99,19 @@ export class Table {
       for (const { target } of placed.reverse()) await target.destroy();
       throw error;
     }
+  }
+
+  /** As the devices below are now. Counterpart: `dm_table_set_restrictions`. */
+  limits(): TableLimits {
+    const targets = this.targets.map(({ target }) => target);
+    return {
+      discard: targets.every((target) => target.discardSupported),
+      writeZeroes: targets.every((target) => target.writeZeroesSupported),
+      flush: targets.some(
+        ({ flushSupported, devices }) =>
+          flushSupported && devices.some(({ device }) => device.capabilities.flush !== false),
+      ),
+    };
   }
 
   /** The table goes live: from now on events reach `onEvent`; null when it retires. */

@@ -54,6 +54,8 @@ export interface Target {
   readonly maxIoSectors: SectorCount | null;
   /** Discards are accepted. They are never split at `maxIoSectors`. */
   readonly discardSupported: boolean;
+  /** Flushes are sent to the target; one that is not has nothing to flush. */
+  readonly flushSupported: boolean;
   readonly writeZeroesSupported: boolean;
   /** Every device the target holds, in table order. */
   readonly devices: readonly TargetDevice[];

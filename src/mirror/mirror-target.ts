@@ -148,7 +148,7 @@ function flushLegs(set: MirrorSet): IoResult | Promise<IoResult> {
 }
 
 export class MirrorTarget implements Target {
-  readonly discardSupported: boolean;
+  readonly flushSupported = true;
   /** Zeroing is not offered: it reaches the target as writes of zeros (2.9). */
   readonly writeZeroesSupported = false;
   readonly maxIoSectors: SectorCount;
@@ -162,7 +162,6 @@ export class MirrorTarget implements Target {
     const parts = { ...ORDINARY_PARTS, ...options.parts };
     this.#set = set;
     this.maxIoSectors = log.regionSizeSectors;
-    this.discardSupported = legs.every((leg) => leg.device.capabilities.discard);
     this.devices = [
       ...legs.map(({ device, offset }) => ({ device, start: offset, length: context.length })),
       ...log.devices,
@@ -194,6 +193,10 @@ export class MirrorTarget implements Target {
    */
   get set(): MirrorSet {
     return this.#set;
+  }
+
+  get discardSupported(): boolean {
+    return this.#set.legs.every((leg) => leg.device.capabilities.discard);
   }
 
   get counters(): MirrorCounters {

@@ -79,7 +79,10 @@ class DelayedStretches {
     return {
       ...statelessLife('delay'),
       maxIoSectors: null,
-      discardSupported: classes.every(({ stretch }) => stretch.device.capabilities.discard),
+      get discardSupported(): boolean {
+        return classes.every(({ stretch }) => stretch.device.capabilities.discard);
+      },
+      flushSupported: true,
       writeZeroesSupported: false,
       devices: classes.map(({ stretch }) => ({
         device: stretch.device,

@@ -13,7 +13,9 @@ export const errorTargetType: TargetType = {
     return {
       ...statelessLife('error'),
       maxIoSectors: null,
-      discardSupported: true,
+      // It has no devices that could discard, so a device above it offers no discards.
+      discardSupported: false,
+      flushSupported: false,
       writeZeroesSupported: true,
       devices: [],
       map: (bio) => bio.fail(EIO, 'Target error fails every request'),

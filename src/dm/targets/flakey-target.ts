@@ -61,7 +61,10 @@ class Flakey {
     return {
       ...statelessLife('flakey'),
       maxIoSectors: null,
-      discardSupported: device.capabilities.discard,
+      get discardSupported(): boolean {
+        return device.capabilities.discard;
+      },
+      flushSupported: true,
       writeZeroesSupported: false,
       devices: [{ device, start: offset, length: context.length }],
       map: (bio) => this.#map(bio),

@@ -18,12 +18,16 @@ export const linearTargetType: TargetType = {
       );
     }
     const stretch = await openStretch(context, 'linear', { device, offset });
-    const { capabilities } = stretch.device;
     return {
       ...statelessLife('linear'),
       maxIoSectors: null,
-      discardSupported: capabilities.discard,
-      writeZeroesSupported: capabilities.writeZeroes,
+      get discardSupported(): boolean {
+        return stretch.device.capabilities.discard;
+      },
+      flushSupported: true,
+      get writeZeroesSupported(): boolean {
+        return stretch.device.capabilities.writeZeroes;
+      },
       devices: [{ device: stretch.device, start: stretch.offset, length: context.length }],
       map: (bio) => forwardBio(bio, stretch),
       status: (kind, nameOf) =>

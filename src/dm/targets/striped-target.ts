@@ -108,6 +108,7 @@ function stripedTarget(
     maxIoSectors: toSectorCount(chunkSectors),
     // Discards are not cut at `maxIoSectors`, so they would cross chunks.
     discardSupported: false,
+    flushSupported: true,
     writeZeroesSupported: devices.every((device) => device.capabilities.writeZeroes),
     devices: places.map(({ device, offset }) => ({ device, start: offset, length })),
     map,

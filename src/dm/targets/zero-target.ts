@@ -20,6 +20,7 @@ export const zeroTargetType: TargetType = {
       ...statelessLife('zero'),
       maxIoSectors: null,
       discardSupported: true,
+      flushSupported: false,
       writeZeroesSupported: true,
       devices: [],
       map(bio) {
