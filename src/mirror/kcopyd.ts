@@ -1,6 +1,9 @@
 /**
  * Copies one extent from one leg to the others, in pieces. Counterpart: kcopyd (specification 5.2).
  *
+ * A copy never begins within `copy`, nor fails there: the turn that asked for it still serves writes
+ * as if nothing had happened yet, as in the kernel.
+ *
  * At most `COPY_PIECES_MAX` pieces are under way. After a piece that ended at once, others get a
  * turn before the next is begun: clients are served while a resynchronisation runs over memory.
  */
@@ -56,7 +59,8 @@ export class PiecewiseKcopyd implements Kcopyd {
   }
 
   copy(job: CopyJob, onEnd: (result: CopyResult) => void): void {
-    new RunningCopy(job, this.#options, this.#buffers, onEnd).begin();
+    const running = new RunningCopy(job, this.#options, this.#buffers, onEnd);
+    this.#options.clock.defer(() => running.begin());
   }
 }
 

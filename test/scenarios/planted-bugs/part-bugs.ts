@@ -246,7 +246,7 @@ export const PART_BUGS: readonly PlantedBug[] = [
   {
     name: 'out-of-sync-turns-clean',
     mistake: 'a region out of sync counts as clean when its writes have ended',
-    scenario: 'writes-during-recovery',
+    scenario: 'leg-1-misses-write',
     caughtBy: 'log-covers-divergence',
     stackFactory: mirrorWithParts({ createRegionHash: (options) => new ClearsOutOfSync(options) }),
   },
