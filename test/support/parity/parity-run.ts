@@ -1,0 +1,123 @@
+/**
+ * Both sides of many programs, compared. A program that differs is run again in the kernel, with
+ * more patience each time: what the kernel does differently from one time to the next, or what had
+ * only not come to rest, is no difference.
+ */
+
+import type { TargetType } from '../../../src/dm/target.ts';
+import { compileProgram } from './commands.ts';
+import { runInEmulator } from './emulator-side.ts';
+import { type KernelRun, runInKernel } from './kernel-side.ts';
+import type { Program } from './program.ts';
+import { compareTranscripts, type Departure, type Difference } from './transcript.ts';
+
+/** How long a state has to stand still: at the first run, then at each that confirms. */
+const SETTLE_MS: readonly number[] = [8, 40, 80, 80];
+const SECONDS_PER_BOOT = 20;
+/**
+ * Of one worker, on a busy machine: a first look, and for each further millisecond of standing
+ * still.
+ */
+const SECONDS_PER_PROGRAM = 6;
+const SECONDS_PER_SETTLE_MS = 0.06;
+const TIMEOUT_MAX_S = 280;
+
+export interface ParityOptions {
+  /** Programs that run side by side in the guest. */
+  readonly workers?: number;
+  readonly settleMs?: readonly number[];
+  /** The mirror of our side; another one to plant a difference. */
+  readonly mirrorType?: TargetType;
+  /** Told of every boot, for people who wait. */
+  readonly onBoot?: (line: string) => void;
+}
+
+/**
+ * `same`: at the first run, or (`late`) when the kernel was given more time. `varies`: the kernel
+ * itself did once what we do, or never twice the same. `hung`: a command never came back in the
+ * kernel.
+ */
+export type Verdict = 'same' | 'late' | 'varies' | 'different' | 'hung' | 'lost';
+
+export interface Judgement {
+  readonly program: Program;
+  readonly verdict: Verdict;
+  /** For `different` and `varies`: as in the last run. */
+  readonly difference: Difference | null;
+  readonly departures: ReadonlySet<Departure>;
+  /** The kernel's last transcript, as far as there is one. */
+  readonly kernel: readonly string[];
+}
+
+export async function judgePrograms(
+  programs: readonly Program[],
+  options: ParityOptions = {},
+): Promise<Judgement[]> {
+  const ours = new Map<string, readonly string[]>();
+  const { mirrorType } = options;
+  for (const program of programs) {
+    const commands = compileProgram(program);
+    const lines = await runInEmulator(commands, mirrorType === undefined ? {} : { mirrorType });
+    ours.set(program.name, lines);
+  }
+  const history = new Map<string, KernelRun[]>();
+  let open = [...programs];
+  const settles = options.settleMs ?? SETTLE_MS;
+  for (let round = 0; round < settles.length && open.length > 0; round++) {
+    const runs = await runRound(open, { ...options, round, settle: settles[round]! });
+    for (const { name } of open) {
+      history.set(name, [...(history.get(name) ?? []), runs.get(name)!]);
+    }
+    open = open.filter((program) => {
+      const run = runs.get(program.name)!;
+      if (run.end !== 'done') return true;
+      return compareTranscripts(program, run.lines, ours.get(program.name)!).difference !== null;
+    });
+  }
+  return programs.map((program) =>
+    judge(program, history.get(program.name)!, ours.get(program.name)!),
+  );
+}
+
+async function runRound(
+  programs: readonly Program[],
+  { workers = 6, onBoot, round, settle }: ParityOptions & { round: number; settle: number },
+): Promise<ReadonlyMap<string, KernelRun>> {
+  const seconds = SECONDS_PER_PROGRAM + settle * SECONDS_PER_SETTLE_MS;
+  const perBoot = Math.floor(((TIMEOUT_MAX_S - SECONDS_PER_BOOT) / seconds) * workers);
+  const runs = new Map<string, KernelRun>();
+  for (let at = 0; at < programs.length; at += perBoot) {
+    const batch = programs.slice(at, at + perBoot);
+    const outcome = await runInKernel(batch.map(compileProgram), {
+      settleMs: settle,
+      timeoutS: TIMEOUT_MAX_S,
+      workers: Math.min(workers, batch.length),
+    });
+    for (const [name, run] of outcome.runs) runs.set(name, run);
+    const ended = [...outcome.runs.values()].filter(({ end }) => end === 'done').length;
+    onBoot?.(`run ${round + 1}: ${ended} of ${batch.length} programs in the kernel`);
+    if (outcome.complaint !== '') onBoot?.(outcome.complaint.trimEnd());
+  }
+  return runs;
+}
+
+function judge(program: Program, runs: readonly KernelRun[], ours: readonly string[]): Judgement {
+  const done = runs.filter(({ end }) => end === 'done');
+  const last = done.at(-1);
+  const isHung = runs.some(({ end }) => end === 'hung');
+  if (last === undefined) {
+    const verdict = isHung ? 'hung' : 'lost';
+    return { program, verdict, difference: null, departures: new Set(), kernel: [] };
+  }
+  const kernel = last.lines;
+  const { difference, departures } = compareTranscripts(program, kernel, ours);
+  const judgement = { program, difference, departures, kernel };
+  if (difference === null) return { ...judgement, verdict: runs.length === 1 ? 'same' : 'late' };
+  if (isHung) return { ...judgement, verdict: 'hung' };
+  // The kernel has to say the same of this step, and of all before, every time it was given enough.
+  const isSteady = done.slice(done.length > 2 ? -2 : 0).every(({ lines }) => {
+    const own = compareTranscripts(program, lines, kernel).difference;
+    return own === null || own.step > difference.step;
+  });
+  return { ...judgement, verdict: isSteady ? 'different' : 'varies' };
+}

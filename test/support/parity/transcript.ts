@@ -1,0 +1,119 @@
+/**
+ * Transcripts of both sides step by step, and the first place where they differ.
+ *
+ * Two differences are known, named in docs/quirks.md, and no end of a comparison:
+ * - `constructor-event`: the kernel's constructor already wakes its worker. A mirror that is born in
+ *   sync raises its event before anybody listens, or after: a race, which we always lose.
+ * - `retry-region`: whether a failed read may be tried on another leg the kernel asks of the region
+ *   at the sector *on the leg*. With an offset that is another one, or none; we ask of the right one.
+ */
+
+import type { Program, Step, TableSpec } from './program.ts';
+
+export interface Difference {
+  /** -1: before the first step, or of the run as a whole. */
+  readonly step: number;
+  readonly kernel: readonly string[];
+  readonly ours: readonly string[];
+}
+
+export type Departure = 'constructor-event' | 'retry-region';
+
+export interface Comparison {
+  /** Null where both say the same but for departures. */
+  readonly difference: Difference | null;
+  readonly departures: ReadonlySet<Departure>;
+}
+
+export function compareTranscripts(
+  program: Program,
+  kernel: readonly string[],
+  ours: readonly string[],
+): Comparison {
+  const kernelSteps = stepsOf(kernel);
+  const ourSteps = stepsOf(ours);
+  const comparer = new StepComparer(program);
+  for (let index = 0; index < Math.max(kernelSteps.length, ourSteps.length); index++) {
+    const [one, other] = [kernelSteps[index] ?? [], ourSteps[index] ?? []];
+    if (comparer.isSame(index - 1, one, other)) continue;
+    const difference = {
+      step: index - 1,
+      kernel: one.filter((line) => !other.includes(line)),
+      ours: other.filter((line) => !one.includes(line)),
+    };
+    return { difference, departures: comparer.departures };
+  }
+  return { difference: null, departures: comparer.departures };
+}
+
+class StepComparer {
+  readonly departures = new Set<Departure>();
+  readonly #program: Program;
+  /** Events that the kernel has counted and we have not. */
+  #eventsMore = 0;
+  /** Legs that are not at the start of their device, in any table so far. */
+  #hasOffsets: boolean;
+
+  constructor(program: Program) {
+    this.#program = program;
+    this.#hasOffsets = hasOffsets(program.table);
+  }
+
+  isSame(step: number, kernel: readonly string[], ours: readonly string[]): boolean {
+    const done = this.#program.steps[step - 1];
+    if (done !== undefined && 'table' in done) this.#hasOffsets ||= hasOffsets(done.table);
+    if (kernel.length !== ours.length) return false;
+    const isMaking = step === 0 || (done !== undefined && makesLive(done));
+    return kernel.every((line, at) => {
+      const other = ours[at]!;
+      return line === other || this.#isKnown(line, other, isMaking);
+    });
+  }
+
+  #isKnown(kernel: string, ours: string, isMaking: boolean): boolean {
+    const [mark, number = '', ...rest] = kernel.split(' ');
+    const [ourMark, ourNumber = '', ...ourRest] = ours.split(' ');
+    if (mark !== ourMark) return false;
+    if (mark === 'i') return this.#isRetry(number === ourNumber, rest, ourRest);
+    if (mark !== 'e' || rest.join(' ') !== ourRest.join(' ')) return false;
+    const more = Number(number) - Number(ourNumber);
+    if (more === this.#eventsMore) return true;
+    if (!isMaking || (more !== this.#eventsMore + 1 && more !== 1 && more !== 0)) return false;
+    this.#eventsMore = more;
+    this.departures.add('constructor-event');
+    return true;
+  }
+
+  #isRetry(isOne: boolean, kernel: readonly string[], ours: readonly string[]): boolean {
+    const isRead = ours.length === 2 && ours[0] === '0';
+    if (!isOne || !this.#hasOffsets || !isRead || kernel.join(' ') !== '5') return false;
+    this.departures.add('retry-region');
+    return true;
+  }
+}
+
+function hasOffsets({ legs }: TableSpec): boolean {
+  return legs.some(({ offset }) => offset > 0);
+}
+
+function makesLive(step: Step): boolean {
+  return ['resume', 'reload', 'cut', 'remake'].includes(step.do);
+}
+
+/** The first part is what comes before "step 0". */
+function stepsOf(lines: readonly string[]): string[][] {
+  const steps: string[][] = [[]];
+  for (const line of lines) {
+    if (line.startsWith('step ')) steps.push([]);
+    else steps.at(-1)!.push(line.trimEnd());
+  }
+  return steps;
+}
+
+export function describeDifference({ step, kernel, ours }: Difference): string {
+  return [
+    `after step ${step}:`,
+    ...kernel.map((line) => `  kernel ${line}`),
+    ...ours.map((line) => `  ours   ${line}`),
+  ].join('\n');
+}
