@@ -1,5 +1,6 @@
 /**
- * The contract of everything that has sectors: files, disks, faults, mapped devices, remote exports.
+ * The contract of everything that has sectors: files, disks, faults, mapped devices, remote
+ * exports.
  *
  * A device may end a bio before `submit` returns, or later; in any order; exactly once. It never
  * throws for an I/O error. What holds of order and durability:
@@ -34,6 +35,8 @@ export interface BlockDevice {
   readonly logicalBlockSize: number;
   readonly capabilities: DeviceCapabilities;
   submit(bio: Bio): void;
-  /** Releases what the device holds. Every submitted bio has ended before; none is submitted after. */
+  /**
+   * Releases what the device holds. Every submitted bio has ended before; none is submitted after.
+   */
   close(): Promise<void>;
 }

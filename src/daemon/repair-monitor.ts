@@ -1,10 +1,10 @@
 /**
- * Repairs mirrors by themselves: listens to the events of each device, and replaces a table whose leg or
- * log has failed. Counterpart: dmeventd with its mirror plugin (specification 13.1). Off unless the
- * operator has asked for it.
+ * Repairs mirrors by themselves: listens to the events of each device, and replaces a table whose
+ * leg or log has failed. Counterpart: dmeventd with its mirror plugin (specification 13.1). Off
+ * unless the operator has asked for it.
  *
- * Never a loop: a device is looked at once an event, a repair ends after so many attempts as there are
- * spares, and a table that could not be repaired is left alone until somebody loads another.
+ * Never a loop: a device is looked at once an event, a repair ends after so many attempts as there
+ * are spares, and a table that could not be repaired is left alone until somebody loads another.
  */
 
 import type { Clock, Timer } from '../base/clock.ts';

@@ -1,9 +1,9 @@
 /**
  * Replaces a live table by one that stands on other devices, with the record in step.
  *
- * Order: load, suspend, flush the legs, look again, record, resume. Up to the record a power cut finds the old
- * table and its log; from the record on the new one, which has not run yet. What could not be done
- * leaves the old table running.
+ * Order: load, suspend, flush the legs, look again, record, resume. Up to the record a power cut
+ * finds the old table and its log; from the record on the new one, which has not run yet. What
+ * could not be done leaves the old table running.
  */
 
 import { UserError } from '../base/failure.ts';

@@ -2,7 +2,8 @@
  * Cuts a request at the boundaries of targets and of their `maxIoSectors`, and joins the results.
  *
  * A flush goes to every target that takes any, a discard is cut at targets only, all else at both
- * (specification 1.3, 2.9). The joined result: REQUEUE if any piece says so, else the first errno, else 0 (6.1).
+ * (specification 1.3, 2.9). The joined result: REQUEUE if any piece says so, else the first errno,
+ * else 0 (6.1).
  */
 
 import { assert } from '../base/assert.ts';

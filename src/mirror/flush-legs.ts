@@ -1,6 +1,6 @@
 /**
- * Makes durable, on every healthy leg, all that it was given. The mirror is suspended, and its table is
- * to be replaced.
+ * Makes durable, on every healthy leg, all that it was given. The mirror is suspended, and its
+ * table is to be replaced.
  *
  * What was copied to a leg may be in its cache only. That is good enough while the leg that it was
  * copied from stays first in the table: a restart copies again. It is not when that leg goes.

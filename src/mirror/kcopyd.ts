@@ -1,8 +1,8 @@
 /**
  * Copies one extent from one leg to the others, in pieces. Counterpart: kcopyd (specification 5.2).
  *
- * A copy never begins within `copy`, nor fails there: the turn that asked for it still serves writes
- * as if nothing had happened yet, as in the kernel.
+ * A copy never begins within `copy`, nor fails there: the turn that asked for it still serves
+ * writes as if nothing had happened yet, as in the kernel.
  *
  * At most `COPY_PIECES_MAX` pieces are under way. After a piece that ended at once, others get a
  * turn before the next is begun: clients are served while a resynchronisation runs over memory.

@@ -9,7 +9,8 @@
  *   tables has `record` in it before the new table resumes;
  * - `nosync` is used only where all regions are in sync and no leg comes in, and it is never on
  *   record: after a crash it would throw away what was dirty;
- * - a word that was meant for one start does not stay: `settled` is loaded when it has done its work.
+ * - a word that was meant for one start does not stay: `settled` is loaded when it has done its
+ *   work.
  */
 
 import { assert } from '../base/assert.ts';

@@ -1,8 +1,8 @@
 /**
  * What becomes of a mirror that has lost a leg or its log: the next table line, and why.
  *
- * Counterpart: `lvconvert --repair --use-policies`, run by LVM's monitor (specification 13.1, 13.2).
- * A pure function of the mirror's condition; whoever acts on it looks again before he does.
+ * Counterpart: `lvconvert --repair --use-policies`, run by LVM's monitor (specification 13.1,
+ * 13.2). A pure function of the mirror's condition; whoever acts on it looks again before he does.
  */
 
 import { bytesToSectors } from '../base/units.ts';

@@ -34,7 +34,10 @@ async function mirror(t: Test, line: string): Promise<Mirror> {
 const THREE = `0 ${SECTORS} mirror disk 2 @log 128 3 @a 0 @b 16 @c 0 1 handle_errors`;
 const TWO = `0 ${SECTORS} mirror core 1 128 2 @a 0 @b 16`;
 
-/** Numbered writes, one after the other, until `stop`: an image of one instant holds a beginning of them. */
+/**
+ * Numbered writes, one after the other, until `stop`: an image of one instant holds a beginning of
+ * them.
+ */
 async function writeNumbers(rig: ControlRig, stop: () => boolean): Promise<number> {
   const client = await rig.attach('data');
   let last = 0;

@@ -1,6 +1,6 @@
 /**
- * The power is cut at every event of a repair; then the machine starts again with the table that is on
- * record, and everything that was acknowledged must be there, on every leg.
+ * The power is cut at every event of a repair; then the machine starts again with the table that is
+ * on record, and everything that was acknowledged must be there, on every leg.
  */
 
 import t, { type Test } from 'tap';
@@ -126,7 +126,9 @@ const STORIES: readonly Story[] = [
   },
 ];
 
-/** What each sector may hold: its last acknowledged write, or one that was not acknowledged since. */
+/**
+ * What each sector may hold: its last acknowledged write, or one that was not acknowledged since.
+ */
 class Expected {
   readonly #allowed: number[][] = Array.from({ length: DATA_SECTORS }, () => [0]);
 
@@ -143,7 +145,9 @@ class Expected {
   }
 }
 
-/** Legs and spares hold something else, and the log's spare the old log of another time: all clean. */
+/**
+ * Legs and spares hold something else, and the log's spare the old log of another time: all clean.
+ */
 function imagesBefore(): Images {
   const leg = (fill: number): Uint8Array => new Uint8Array(DATA_SECTORS * SECTOR_SIZE).fill(fill);
   const oldLog = new Uint8Array(DATA_SECTORS * SECTOR_SIZE);

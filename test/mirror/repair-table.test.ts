@@ -84,90 +84,91 @@ t.test('needsRepair() acts on what LVM acts on', async (t) => {
   t.notOk(needsRepair(condition({ health: 'RAA', joining })));
 });
 
+const PLANS: [what: string, one: Case, expected: string][] = [
+  [
+    'a failed leg goes, the log stays',
+    { health: 'AAD', synced: 7 },
+    '0 64 mirror disk 2 log 8 2 a 0 b 16 1 handle_errors',
+  ],
+  [
+    'words for one start go',
+    { line: DISK.replace('3 a', '3 a').replace('2 log 8', '3 log 8 nosync'), health: 'DAA' },
+    '0 64 mirror disk 2 log 8 2 b 16 c 0 1 handle_errors',
+  ],
+  ['a leg with a read error counts once a repair runs', { health: 'RAD' }, '0 64 linear b 16'],
+  ['the last leg is linear', { health: 'DFA' }, '0 64 linear c 0'],
+  [
+    'a core log that is in sync says so, and not after a crash',
+    { line: CORE, health: 'AAF' },
+    '0 64 mirror core 2 8 nosync 2 a 0 b 16 2 handle_errors keep_log' +
+      ' ! 0 64 mirror core 1 8 2 a 0 b 16 2 handle_errors keep_log',
+  ],
+  [
+    'a core log that is not in sync starts anew',
+    { line: CORE, health: 'AAD', synced: 7 },
+    '0 64 mirror core 1 8 2 a 0 b 16 2 handle_errors keep_log',
+  ],
+  [
+    'a promoted leg becomes the first where only it is current',
+    { line: CORE, health: 'AAD', synced: 7, defaultLeg: 1 },
+    '0 64 mirror core 1 8 2 b 16 a 0 2 handle_errors keep_log',
+  ],
+  [
+    'a failed log is dropped',
+    { health: 'AAA', log: 'D' },
+    '0 64 mirror core 2 8 nosync 3 a 0 b 16 c 0 1 handle_errors' +
+      ' ! 0 64 mirror core 1 8 3 a 0 b 16 c 0 1 handle_errors',
+  ],
+  [
+    'a failed log is dropped out of sync',
+    { health: 'AAA', log: 'F', synced: 3 },
+    '0 64 mirror core 1 8 3 a 0 b 16 c 0 1 handle_errors',
+  ],
+  [
+    'a spare leg is copied to, and not believed before',
+    { health: 'ADA', synced: 7, image: 'allocate', spares: [spare('s')] },
+    '0 64 mirror disk 3 log 8 sync 3 a 0 c 0 s 0 1 handle_errors' +
+      ' => in sync: 0 64 mirror disk 2 log 8 3 a 0 c 0 s 0 1 handle_errors',
+  ],
+  [
+    'a spare leg below a core log',
+    { line: CORE, health: 'ADA', image: 'allocate', spares: [spare('s')] },
+    '0 64 mirror core 1 8 3 a 0 c 0 s 0 2 handle_errors keep_log',
+  ],
+  [
+    'a new log is believed once, where all is in sync, and never after a crash',
+    { health: 'AAA', log: 'D', logPolicy: 'allocate', spares: [spare('s')] },
+    '0 64 mirror disk 3 s 8 nosync 3 a 0 b 16 c 0 1 handle_errors' +
+      ' => at once: 0 64 mirror disk 2 s 8 3 a 0 b 16 c 0 1 handle_errors' +
+      ' ! 0 64 mirror disk 3 s 8 sync 3 a 0 b 16 c 0 1 handle_errors',
+  ],
+  [
+    'a new log out of sync starts with everything dirty',
+    { health: 'AAA', log: 'D', synced: 7, logPolicy: 'allocate', spares: [spare('s')] },
+    '0 64 mirror disk 3 s 8 sync 3 a 0 b 16 c 0 1 handle_errors' +
+      ' => in sync: 0 64 mirror disk 2 s 8 3 a 0 b 16 c 0 1 handle_errors',
+  ],
+  [
+    'leg and log at once, from two spares',
+    {
+      health: 'DAA',
+      log: 'D',
+      image: 'allocate',
+      logPolicy: 'allocate',
+      spares: [spare('s'), spare('t', 3)],
+    },
+    '0 64 mirror disk 3 t 8 sync 3 b 16 c 0 s 0 1 handle_errors' +
+      ' => in sync: 0 64 mirror disk 2 t 8 3 b 16 c 0 s 0 1 handle_errors',
+  ],
+  [
+    'one leg left needs no log, spare or not',
+    { health: 'DDA', log: 'D', logPolicy: 'allocate', spares: [spare('s')] },
+    '0 64 linear c 0',
+  ],
+];
+
 t.test('planRepair() gives these lines', async (t) => {
-  const cases: [what: string, one: Case, expected: string][] = [
-    [
-      'a failed leg goes, the log stays',
-      { health: 'AAD', synced: 7 },
-      '0 64 mirror disk 2 log 8 2 a 0 b 16 1 handle_errors',
-    ],
-    [
-      'words for one start go',
-      { line: DISK.replace('3 a', '3 a').replace('2 log 8', '3 log 8 nosync'), health: 'DAA' },
-      '0 64 mirror disk 2 log 8 2 b 16 c 0 1 handle_errors',
-    ],
-    ['a leg with a read error counts once a repair runs', { health: 'RAD' }, '0 64 linear b 16'],
-    ['the last leg is linear', { health: 'DFA' }, '0 64 linear c 0'],
-    [
-      'a core log that is in sync says so, and not after a crash',
-      { line: CORE, health: 'AAF' },
-      '0 64 mirror core 2 8 nosync 2 a 0 b 16 2 handle_errors keep_log' +
-        ' ! 0 64 mirror core 1 8 2 a 0 b 16 2 handle_errors keep_log',
-    ],
-    [
-      'a core log that is not in sync starts anew',
-      { line: CORE, health: 'AAD', synced: 7 },
-      '0 64 mirror core 1 8 2 a 0 b 16 2 handle_errors keep_log',
-    ],
-    [
-      'a promoted leg becomes the first where only it is current',
-      { line: CORE, health: 'AAD', synced: 7, defaultLeg: 1 },
-      '0 64 mirror core 1 8 2 b 16 a 0 2 handle_errors keep_log',
-    ],
-    [
-      'a failed log is dropped',
-      { health: 'AAA', log: 'D' },
-      '0 64 mirror core 2 8 nosync 3 a 0 b 16 c 0 1 handle_errors' +
-        ' ! 0 64 mirror core 1 8 3 a 0 b 16 c 0 1 handle_errors',
-    ],
-    [
-      'a failed log is dropped out of sync',
-      { health: 'AAA', log: 'F', synced: 3 },
-      '0 64 mirror core 1 8 3 a 0 b 16 c 0 1 handle_errors',
-    ],
-    [
-      'a spare leg is copied to, and not believed before',
-      { health: 'ADA', synced: 7, image: 'allocate', spares: [spare('s')] },
-      '0 64 mirror disk 3 log 8 sync 3 a 0 c 0 s 0 1 handle_errors' +
-        ' => in sync: 0 64 mirror disk 2 log 8 3 a 0 c 0 s 0 1 handle_errors',
-    ],
-    [
-      'a spare leg below a core log',
-      { line: CORE, health: 'ADA', image: 'allocate', spares: [spare('s')] },
-      '0 64 mirror core 1 8 3 a 0 c 0 s 0 2 handle_errors keep_log',
-    ],
-    [
-      'a new log is believed once, where all is in sync, and never after a crash',
-      { health: 'AAA', log: 'D', logPolicy: 'allocate', spares: [spare('s')] },
-      '0 64 mirror disk 3 s 8 nosync 3 a 0 b 16 c 0 1 handle_errors' +
-        ' => at once: 0 64 mirror disk 2 s 8 3 a 0 b 16 c 0 1 handle_errors' +
-        ' ! 0 64 mirror disk 3 s 8 sync 3 a 0 b 16 c 0 1 handle_errors',
-    ],
-    [
-      'a new log out of sync starts with everything dirty',
-      { health: 'AAA', log: 'D', synced: 7, logPolicy: 'allocate', spares: [spare('s')] },
-      '0 64 mirror disk 3 s 8 sync 3 a 0 b 16 c 0 1 handle_errors' +
-        ' => in sync: 0 64 mirror disk 2 s 8 3 a 0 b 16 c 0 1 handle_errors',
-    ],
-    [
-      'leg and log at once, from two spares',
-      {
-        health: 'DAA',
-        log: 'D',
-        image: 'allocate',
-        logPolicy: 'allocate',
-        spares: [spare('s'), spare('t', 3)],
-      },
-      '0 64 mirror disk 3 t 8 sync 3 b 16 c 0 s 0 1 handle_errors' +
-        ' => in sync: 0 64 mirror disk 2 t 8 3 b 16 c 0 s 0 1 handle_errors',
-    ],
-    [
-      'one leg left needs no log, spare or not',
-      { health: 'DDA', log: 'D', logPolicy: 'allocate', spares: [spare('s')] },
-      '0 64 linear c 0',
-    ],
-  ];
-  for (const [what, one, expected] of cases) t.equal(summary(one), expected, what);
+  for (const [what, one, expected] of PLANS) t.equal(summary(one), expected, what);
 });
 
 t.test('planRepair() says why', async (t) => {

@@ -1,6 +1,7 @@
 /**
- * A machine with legs, spares and logs on a virtual clock, one mirror, and the monitor that repairs it:
- * whose power can be cut at any event, and which is then judged by what its record says to load.
+ * A machine with legs, spares and logs on a virtual clock, one mirror, and the monitor that repairs
+ * it: whose power can be cut at any event, and which is then judged by what its record says to
+ * load.
  */
 
 import { OK } from '../../src/base/errno.ts';
