@@ -11,8 +11,8 @@ import {
 } from './control-session.ts';
 
 const NOTES = `
-The mirror must be in sync. It goes on without the leg; one leg that is left becomes a linear device.
-Printed are the image's device, and the first sector and the number of sectors of the image in it.
+The mirror must be in sync. It goes on without the leg; one leg that is left becomes a linear
+device. Printed are the image's device, and the first sector and the number of sectors of the image in it.
 
 With --to the leg stays, and a copy of it is made in a new file; clients wait meanwhile.`;
 

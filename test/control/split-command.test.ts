@@ -81,7 +81,8 @@ t.test('a leg becomes an image of one instant, and the mirror goes on without it
   t.ok(last > number, 'the mirror went on');
   t.equal(
     (await rig.run('table', 'data')).out,
-    `0 ${SECTORS} mirror disk 2 ${file('log')} 128 2 ${file('a')} 0 ${file('c')} 0 1 handle_errors\n`,
+    `0 ${SECTORS} mirror disk 2 ${file('log')} 128 2 ` +
+      `${file('a')} 0 ${file('c')} 0 1 handle_errors\n`,
   );
   t.match((await rig.run('status', 'data')).out, / 16\/16 1 AA /);
   await rig.stop();
