@@ -12,7 +12,8 @@ import {
 
 const NOTES = `
 The mirror must be in sync. It goes on without the leg; one leg that is left becomes a linear
-device. Printed are the image's device, and the first sector and the number of sectors of the image in it.
+device. Printed are the image's device, and the first sector and the number of sectors of the
+image in it.
 
 With --to the leg stays, and a copy of it is made in a new file; clients wait meanwhile.`;
 
