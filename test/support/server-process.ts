@@ -52,8 +52,11 @@ export class ServerProcess {
     const pidFile = join(directory, 'pid');
     rmSync(pidFile, { force: true });
     const [program, ...words] = COMMAND_WORDS;
-    const options = ['serve', '--socket', socket, '--pid-file', pidFile, ...args];
-    const child = spawn(program!, [...words, ...options], { stdio: ['ignore', 'pipe', 'pipe'] });
+    // A test that is killed has no teardown: the server must not outlive it.
+    const options = ['serve', '--socket', socket, '--pid-file', pidFile, '--exit-with-parent'];
+    const child = spawn(program!, [...words, ...options, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     const server = new ServerProcess(child, socket);
     t.teardown(() => server.kill());
     await waitUntil('the server', () => existsSync(pidFile) || server.hasEnded);
@@ -70,8 +73,8 @@ export class ServerProcess {
     return this.#child.exitCode !== null || this.#child.signalCode !== null;
   }
 
-  connect(): Promise<PlainNbdClient> {
-    return PlainNbdClient.connect({ path: this.socket });
+  connect(exportName = ''): Promise<PlainNbdClient> {
+    return PlainNbdClient.connect({ path: this.socket }, exportName);
   }
 
   /** Asks it to stop in good order; throws if it does not. */
