@@ -3,10 +3,10 @@
 import { parseArgs } from 'node:util';
 import { drawProgram } from '../test/support/parity/draw-program.ts';
 import { keepProgram, readKeptProgram } from '../test/support/parity/kept-program.ts';
-import { type Judgement, judgePrograms, type Verdict } from '../test/support/parity/parity-run.ts';
+import { type Judgement, judgePrograms } from '../test/support/parity/parity-run.ts';
 import { describeProgram, type Program } from '../test/support/parity/program.ts';
 import { shrinkProgram } from '../test/support/parity/shrink.ts';
-import { type Departure, describeDifference } from '../test/support/parity/transcript.ts';
+import { describeDifference } from '../test/support/parity/transcript.ts';
 
 const USAGE = `usage: scripts/parity [OPTION]...
 
@@ -41,7 +41,7 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
-  const counts = new Map<Verdict | Departure, number>();
+  const counts = new Map<string, number>();
   let left = options.shrink;
   for (const programs of chunksOf(options)) {
     const judged = await judgePrograms(programs, {
@@ -49,8 +49,9 @@ async function main(): Promise<number> {
       onBoot: (line) => console.log(`  ${line}`),
     });
     for (const judgement of judged) {
-      const { verdict, departures } = judgement;
-      for (const word of [verdict, ...departures]) counts.set(word, (counts.get(word) ?? 0) + 1);
+      const { verdict, departures, cutShort } = judgement;
+      for (const word of [verdict, ...departures, ...(cutShort ? ['cut short'] : [])])
+        counts.set(word, (counts.get(word) ?? 0) + 1);
       if (options.replay !== null && options.keep !== null) {
         keep(judgement, options.keep, readKeptProgram(options.replay).about);
       }
@@ -101,7 +102,7 @@ function keep({ program, kernel }: Judgement, directory: string, about = ''): st
   return keepProgram(directory, { about, program, kernel });
 }
 
-function summary(counts: ReadonlyMap<Verdict | Departure, number>): string {
+function summary(counts: ReadonlyMap<string, number>): string {
   const parts = [...counts].map(([word, count]) => `${count} ${word}`);
   return `so far: ${parts.join(', ')}`;
 }

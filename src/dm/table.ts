@@ -101,7 +101,9 @@ export class Table {
     }
   }
 
-  /** As the devices below are now. Counterpart: `dm_table_set_restrictions`. */
+  /**
+   * As the devices below are now; a log does not count. Counterpart: `dm_table_set_restrictions`.
+   */
   limits(): TableLimits {
     const targets = this.targets.map(({ target }) => target);
     return {
@@ -109,7 +111,8 @@ export class Table {
       writeZeroes: targets.every((target) => target.writeZeroesSupported),
       flush: targets.some(
         ({ flushSupported, devices }) =>
-          flushSupported && devices.some(({ device }) => device.capabilities.flush !== false),
+          flushSupported &&
+          devices.some(({ device, length }) => length > 0 && device.capabilities.flush !== false),
       ),
     };
   }

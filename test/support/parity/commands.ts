@@ -13,8 +13,8 @@
  * | `observe NAME` | waits until nothing changes, then tells |
  * | `contents LABEL START COUNT`, `bytes ...` | what is there, if it has changed |
  *
- * Told is: `r VERB NAME ERRNO` of a command that failed, `i ID RESULT` of a request, `e` event number
- * and state, `s`, `t`, `x` the lines of status, table and inactive table, `c` contents.
+ * Told is: `r VERB NAME ERRNO` of a command that failed, `i ID RESULT` of a request, `e` event
+ * number and state, `s`, `t`, `x` the lines of status, table and inactive table, `c` contents.
  */
 
 import type { FaultKind, Machine, Program, RequestSpec, Step, TableSpec } from './program.ts';

@@ -45,6 +45,8 @@ export interface Judgement {
   /** For `different` and `varies`: as in the last run. */
   readonly difference: Difference | null;
   readonly departures: ReadonlySet<Departure>;
+  /** A departure ended the comparison before the program's last step. */
+  readonly cutShort: boolean;
   /** The kernel's last transcript, as far as there is one. */
   readonly kernel: readonly string[];
 }
@@ -107,11 +109,18 @@ function judge(program: Program, runs: readonly KernelRun[], ours: readonly stri
   const isHung = runs.some(({ end }) => end === 'hung');
   if (last === undefined) {
     const verdict = isHung ? 'hung' : 'lost';
-    return { program, verdict, difference: null, departures: new Set(), kernel: [] };
+    return {
+      program,
+      verdict,
+      difference: null,
+      departures: new Set(),
+      cutShort: false,
+      kernel: [],
+    };
   }
   const kernel = last.lines;
-  const { difference, departures } = compareTranscripts(program, kernel, ours);
-  const judgement = { program, difference, departures, kernel };
+  const { difference, departures, cutShort } = compareTranscripts(program, kernel, ours);
+  const judgement = { program, difference, departures, cutShort, kernel };
   if (difference === null) return { ...judgement, verdict: runs.length === 1 ? 'same' : 'late' };
   if (isHung) return { ...judgement, verdict: 'hung' };
   // The kernel has to say the same of this step, and of all before, every time it was given enough.

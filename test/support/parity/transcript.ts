@@ -1,11 +1,15 @@
 /**
  * Transcripts of both sides step by step, and the first place where they differ.
  *
- * Two differences are known, named in docs/quirks.md, and no end of a comparison:
- * - `constructor-event`: the kernel's constructor already wakes its worker. A mirror that is born in
- *   sync raises its event before anybody listens, or after: a race, which we always lose.
+ * Three differences are known and named in docs/quirks.md:
+ * - `constructor-event`: the kernel's constructor already wakes its worker. A mirror that is born
+ *   in sync raises its event before anybody listens, or after: a race, which we always lose.
  * - `retry-region`: whether a failed read may be tried on another leg the kernel asks of the region
- *   at the sector *on the leg*. With an offset that is another one, or none; we ask of the right one.
+ *   at the sector *on the leg*. With an offset that is another one, or none; we ask of the right
+ *   one.
+ * - `round-again`: in a noflush suspend the kernel sends what was held through the old table again
+ *   before it blocks requests: it may end there. We put it back at once.
+ * Where such a difference leaves both in different states, the comparison ends with it.
  */
 
 import type { Program, Step, TableSpec } from './program.ts';
@@ -17,12 +21,14 @@ export interface Difference {
   readonly ours: readonly string[];
 }
 
-export type Departure = 'constructor-event' | 'retry-region';
+export type Departure = 'constructor-event' | 'retry-region' | 'round-again';
 
 export interface Comparison {
   /** Null where both say the same but for departures. */
   readonly difference: Difference | null;
   readonly departures: ReadonlySet<Departure>;
+  /** The steps behind a departure could not be compared. */
+  readonly cutShort: boolean;
 }
 
 export function compareTranscripts(
@@ -36,14 +42,17 @@ export function compareTranscripts(
   for (let index = 0; index < Math.max(kernelSteps.length, ourSteps.length); index++) {
     const [one, other] = [kernelSteps[index] ?? [], ourSteps[index] ?? []];
     if (comparer.isSame(index - 1, one, other)) continue;
+    if (comparer.isParting(index - 1, one, other)) {
+      return { difference: null, departures: comparer.departures, cutShort: true };
+    }
     const difference = {
       step: index - 1,
       kernel: one.filter((line) => !other.includes(line)),
       ours: other.filter((line) => !one.includes(line)),
     };
-    return { difference, departures: comparer.departures };
+    return { difference, departures: comparer.departures, cutShort: false };
   }
-  return { difference: null, departures: comparer.departures };
+  return { difference: null, departures: comparer.departures, cutShort: false };
 }
 
 class StepComparer {
@@ -53,6 +62,9 @@ class StepComparer {
   #eventsMore = 0;
   /** Legs that are not at the start of their device, in any table so far. */
   #hasOffsets: boolean;
+  /** Requests that waited after the step before. */
+  #waiting: ReadonlySet<string> = new Set();
+  #waitedBefore: ReadonlySet<string> = new Set();
 
   constructor(program: Program) {
     this.#program = program;
@@ -62,11 +74,43 @@ class StepComparer {
   isSame(step: number, kernel: readonly string[], ours: readonly string[]): boolean {
     const done = this.#program.steps[step - 1];
     if (done !== undefined && 'table' in done) this.#hasOffsets ||= hasOffsets(done.table);
+    this.#waitedBefore = this.#waiting;
+    this.#waiting = waitingIn(kernel);
     if (kernel.length !== ours.length) return false;
     const isMaking = step === 0 || (done !== undefined && makesLive(done));
     return kernel.every((line, at) => {
       const other = ours[at]!;
       return line === other || this.#isKnown(line, other, isMaking);
+    });
+  }
+
+  /**
+   * Of a step that is not the same: a departure explains it, but nothing can be said of the rest.
+   */
+  isParting(step: number, kernel: readonly string[], ours: readonly string[]): boolean {
+    const done = this.#program.steps[step - 1];
+    if (done === undefined) return false;
+    if (isNoflush(done) && this.#wentRound(kernel, ours)) {
+      this.departures.add('round-again');
+      return true;
+    }
+    const reads = done.do === 'io' && done.requests.every(({ op }) => op === 'read');
+    if (!reads || !this.#hasOffsets || !kernel.some((line) => /^i \d+ 5$/.test(line))) return false;
+    this.departures.add('retry-region');
+    return true;
+  }
+
+  /** A request that had waited ended as it did not with us, or there were more events. */
+  #wentRound(kernel: readonly string[], ours: readonly string[]): boolean {
+    if (this.#waitedBefore.size === 0) return false;
+    const [events, ourEvents] = [kernel, ours].map((lines) =>
+      Number(lines.find((line) => line.startsWith('e '))?.split(' ')[1]),
+    );
+    if (events! > ourEvents!) return true;
+    return kernel.some((line) => {
+      const [mark, id = '', result] = line.split(' ');
+      const ended = mark === 'i' && result !== 'waits' && this.#waitedBefore.has(id);
+      return ended && !ours.includes(line);
     });
   }
 
@@ -90,6 +134,16 @@ class StepComparer {
     this.departures.add('retry-region');
     return true;
   }
+}
+
+function waitingIn(lines: readonly string[]): Set<string> {
+  const waiting = lines.filter((line) => /^i \d+ waits$/.test(line));
+  return new Set(waiting.map((line) => line.split(' ')[1]!));
+}
+
+function isNoflush(step: Step): boolean {
+  if (step.do === 'reload') return step.how === 'noflush';
+  return step.do === 'suspend' && step.noflush;
 }
 
 function hasOffsets({ legs }: TableSpec): boolean {
