@@ -12,10 +12,10 @@ export interface LineCondition {
   readonly mirror: MirrorCondition | null;
 }
 
-/** Empty without a live table. `joining`: a repair has brought a leg in that is being copied to. */
+/** Empty without a live table. `repairing`: a repair has made it. */
 export async function conditionsOf(
   device: MappedDevice,
-  options: { readonly joining: boolean } = { joining: false },
+  options: { readonly repairing: boolean } = { repairing: false },
 ): Promise<LineCondition[]> {
   const table = device.liveTable;
   if (table === null) return [];

@@ -43,8 +43,8 @@ interface Watched {
   retry: Timer | null;
   /** A table of ours that is to be replaced once more when it is in sync. */
   unsettled: Table | null;
-  /** A table of ours in which a leg is new, until it is in sync. */
-  joining: Table | null;
+  /** A table that a repair has made, until it is in sync: what is copied is part of the repair. */
+  repairing: Table | null;
   /** A table that could not be repaired. */
   givenUp: Table | null;
 }
@@ -74,7 +74,7 @@ export class RepairMonitor {
   startedUnsettled(device: MappedDevice): void {
     const watched = this.#watch(device);
     watched.unsettled = device.liveTable;
-    watched.joining = device.liveTable;
+    watched.repairing = device.liveTable;
     this.noticed(device);
   }
 
@@ -92,7 +92,7 @@ export class RepairMonitor {
         isBusy: false,
         retry: null,
         unsettled: null,
-        joining: null,
+        repairing: null,
         givenUp: null,
       };
       this.#watched.set(device, watched);
@@ -117,11 +117,11 @@ export class RepairMonitor {
   async #look(device: MappedDevice, watched: Watched): Promise<void> {
     const table = device.liveTable;
     if (table === null || this.#stopped) return;
-    const joining = table === watched.joining;
-    const conditions = await conditionsOf(device, { joining });
+    const repairing = table === watched.repairing;
+    const conditions = await conditionsOf(device, { repairing });
     const mirrors = conditions.flatMap(({ mirror }) => mirror ?? []);
     const isFailed = mirrors.some(needsRepair);
-    if (joining && !isFailed && mirrors.every(isInSync)) watched.joining = null;
+    if (repairing && !isFailed && mirrors.every(isInSync)) watched.repairing = null;
     const isDone = table === watched.unsettled && !isFailed && mirrors.every(isInSync);
     if (!isFailed && !isDone) return;
     if (isFailed && table === watched.givenUp) return;
@@ -129,15 +129,15 @@ export class RepairMonitor {
       this.#lookLater(device, watched);
       return;
     }
-    if (isFailed) await this.#repair(device, watched, joining);
+    if (isFailed) await this.#repair(device, watched, repairing);
     else await this.#settle(device, watched);
   }
 
-  async #repair(device: MappedDevice, watched: Watched, joining: boolean): Promise<void> {
+  async #repair(device: MappedDevice, watched: Watched, repairing: boolean): Promise<void> {
     const { log } = this.#options;
     const { name } = device;
     const tools = { ...this.#options, inspectSpares: () => this.#inspectSpares(device) };
-    const outcome = await this.#oneAtATime(() => repairDevice(device, tools, { joining }));
+    const outcome = await this.#oneAtATime(() => repairDevice(device, tools, { repairing }));
     if (outcome.kind === 'healthy') return;
     if (outcome.kind === 'failed') {
       watched.givenUp = device.liveTable;
@@ -148,7 +148,7 @@ export class RepairMonitor {
     }
     for (const spare of outcome.table.used) this.#taken.add(spare);
     this.#report(name, outcome.table);
-    if (outcome.table.joins) watched.joining = device.liveTable;
+    watched.repairing = device.liveTable;
     if (outcome.table.settles === null) return;
     watched.unsettled = device.liveTable;
     if (outcome.table.settles === 'at once') await this.#settle(device, watched);

@@ -33,8 +33,6 @@ export interface RepairedTable extends NewTable {
   readonly regionsAtRisk: number;
   /** The new table has to be replaced once more: at once, or when it is in sync. */
   readonly settles: 'at once' | 'in sync' | null;
-  /** Legs have come in. */
-  readonly joins: boolean;
 }
 
 export type RepairOutcome =
@@ -55,7 +53,7 @@ class NothingToRepair extends UserError {
 export async function repairDevice(
   device: MappedDevice,
   tools: RepairTools,
-  options: { readonly joining: boolean },
+  options: { readonly repairing: boolean },
 ): Promise<RepairOutcome> {
   let spares = await tools.inspectSpares(device);
   for (;;) {
@@ -140,7 +138,6 @@ function planTable(
     reasons: plans.flatMap(({ reasons }) => reasons),
     used: plans.flatMap(({ used }) => used),
     regionsAtRisk: plans.reduce((sum, { regionsAtRisk }) => sum + regionsAtRisk, 0),
-    joins: plans.some(({ joins }) => joins),
     settles: settles.includes('in sync')
       ? 'in sync'
       : settles.includes('at once')

@@ -30,8 +30,8 @@ export interface MirrorCondition {
   readonly regionCount: number;
   /** The leg that is read from, copied from, and written to where the mirror is out of sync. */
   readonly defaultLeg: number;
-  /** A leg is being copied to that a repair has brought in. */
-  readonly joining: boolean;
+  /** A repair has made this table, and it has not been in sync yet. */
+  readonly repairing: boolean;
 }
 
 export interface NextLine {

@@ -31,7 +31,6 @@ export interface RepairPlan {
   readonly reasons: readonly string[];
   /** Devices taken of the spares. */
   readonly used: readonly string[];
-  readonly joins: boolean;
   /** Regions of which only a leg that is removed may have had the current contents. */
   readonly regionsAtRisk: number;
 }
@@ -44,13 +43,13 @@ export type RepairDecision =
 
 /** An error of reading or copying is noted, and alone does not start a repair. */
 const TOLERATED = /^[ASR]*$/;
-/** But where a repair has brought a leg in, its copy is part of the repair: writes wait for it. */
-const TOLERATED_WHILE_JOINING = /^[AR]*$/;
+/** But in a table that a repair has made it does: there writes wait for the copies, for ever. */
+const TOLERATED_WHILE_REPAIRING = /^[AR]*$/;
 const PARTIAL = /[^A]/;
 
 /** True if a monitor would act: some leg cannot be written or flushed, or the log has failed. */
-export function needsRepair({ health, logHealth, joining }: MirrorCondition): boolean {
-  const tolerated = joining ? TOLERATED_WHILE_JOINING : TOLERATED;
+export function needsRepair({ health, logHealth, repairing }: MirrorCondition): boolean {
+  const tolerated = repairing ? TOLERATED_WHILE_REPAIRING : TOLERATED;
   return !tolerated.test(health) || logHealth !== 'A';
 }
 
@@ -84,7 +83,6 @@ export function planRepair(
       next: nextLine(condition, { stay, join, log }),
       reasons,
       used: pool.used,
-      joins: join.length > 0,
       regionsAtRisk: regionsAtRisk(condition, failed),
     },
   };

@@ -214,6 +214,18 @@ t.test('spares that fail as well are used up, and then the legs go', async (t) =
   }
 });
 
+t.test('a leg that cannot be copied to after a repair is taken out too', async (t) => {
+  const machine = await mirror(THREE);
+  await machine.run(async () => {
+    machine.fault('b', 'offline');
+    // The write that is held reaches it; what is copied afterwards does not.
+    machine.fault('c', 'error --op write --after 1');
+    t.equal(await machine.write(1, 1), OK);
+    t.equal(await machine.table(), '0 32 linear a 0');
+  });
+  t.match(machine.told[1]!.fields.reason, /leg 1 "c" has failed \(S\)/);
+});
+
 t.test('a mirror that has lost all legs is left to the operator, once', async (t) => {
   const machine = await mirror(THREE);
   await machine.run(async () => {

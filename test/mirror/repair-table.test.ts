@@ -23,7 +23,7 @@ interface Case {
   readonly log?: string;
   readonly synced?: number;
   readonly defaultLeg?: number;
-  readonly joining?: boolean;
+  readonly repairing?: boolean;
   readonly image?: RepairPolicy;
   readonly logPolicy?: RepairPolicy;
   readonly spares?: readonly Spare[];
@@ -37,7 +37,7 @@ function condition({ line = DISK, health, log = 'A', ...one }: Case): MirrorCond
     regionsInSync: one.synced ?? REGIONS,
     regionCount: REGIONS,
     defaultLeg: one.defaultLeg ?? 0,
-    joining: one.joining ?? false,
+    repairing: one.repairing ?? false,
   };
 }
 
@@ -79,9 +79,9 @@ t.test('needsRepair() acts on what LVM acts on', async (t) => {
   }
   t.ok(needsRepair(condition({ health: 'AAA', log: 'D' })));
   t.ok(needsRepair(condition({ health: 'AAA', log: 'F' })));
-  const joining = true;
-  t.ok(needsRepair(condition({ health: 'AAS', joining })), 'what a repair began has failed');
-  t.notOk(needsRepair(condition({ health: 'RAA', joining })));
+  const repairing = true;
+  t.ok(needsRepair(condition({ health: 'AAS', repairing })), 'what a repair began has failed');
+  t.notOk(needsRepair(condition({ health: 'RAA', repairing })));
 });
 
 const PLANS: [what: string, one: Case, expected: string][] = [
