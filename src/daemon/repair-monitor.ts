@@ -17,11 +17,10 @@ import { isInSync } from '../mirror/next-table.ts';
 import { needsRepair, type Spare } from '../mirror/repair-table.ts';
 import { conditionsOf } from './mirror-condition.ts';
 import {
-  NOT_SETTLED,
   type RepairedTable,
+  type RepairOptions,
   type RepairTools,
   repairDevice,
-  settleDevice,
 } from './repair-run.ts';
 
 /** A device that somebody has suspended is looked at again after this. */
@@ -129,29 +128,40 @@ export class RepairMonitor {
       this.#lookLater(device, watched);
       return;
     }
-    if (isFailed) await this.#repair(device, watched, repairing);
-    else await this.#settle(device, watched);
+    await this.#repair(device, watched, { repairing, settling: isDone });
   }
 
-  async #repair(device: MappedDevice, watched: Watched, repairing: boolean): Promise<void> {
-    const { log } = this.#options;
-    const { name } = device;
+  async #repair(device: MappedDevice, watched: Watched, options: RepairOptions): Promise<void> {
     const tools = { ...this.#options, inspectSpares: () => this.#inspectSpares(device) };
-    const outcome = await this.#oneAtATime(() => repairDevice(device, tools, { repairing }));
+    const outcome = await this.#oneAtATime(() => repairDevice(device, tools, options));
     if (outcome.kind === 'healthy') return;
     if (outcome.kind === 'failed') {
-      watched.givenUp = device.liveTable;
-      const { reason } = outcome;
-      log.error('mirror is not repaired, and left to the operator', { device: name, reason });
-      this.#options.publish('repair-failed', name, { reason });
+      this.#giveUp(device, watched, outcome.reason, options);
       return;
     }
-    for (const spare of outcome.table.used) this.#taken.add(spare);
-    this.#report(name, outcome.table);
+    const { table } = outcome;
+    for (const spare of table.used) this.#taken.add(spare);
+    this.#report(device.name, table);
     watched.repairing = device.liveTable;
-    if (outcome.table.settles === null) return;
-    watched.unsettled = device.liveTable;
-    if (outcome.table.settles === 'at once') await this.#settle(device, watched);
+    watched.unsettled = table.settles === null ? null : device.liveTable;
+    // Each such turn is for a log on another spare.
+    if (table.settles === 'at once') {
+      await this.#repair(device, watched, { repairing: true, settling: true });
+    }
+  }
+
+  /** What is live is safe; but a table that is not settled may copy more than it has to. */
+  #giveUp(device: MappedDevice, watched: Watched, reason: string, options: RepairOptions): void {
+    const { log, publish } = this.#options;
+    const { name } = device;
+    if (options.settling) {
+      watched.unsettled = null;
+      log.warn('repair: table not settled', { device: name, reason });
+      return;
+    }
+    watched.givenUp = device.liveTable;
+    log.error('mirror is not repaired, and left to the operator', { device: name, reason });
+    publish('repair-failed', name, { reason });
   }
 
   async #inspectSpares(device: MappedDevice): Promise<readonly Spare[]> {
@@ -172,6 +182,12 @@ export class RepairMonitor {
   #report(device: string, table: RepairedTable): void {
     const { log, publish } = this.#options;
     const { old, lines, reasons, regionsAtRisk } = table;
+    if (reasons.length === 0) {
+      const settled = { old, new: textOf(lines) };
+      log.info('repair: table settled', { device, ...settled });
+      publish('settled', device, settled);
+      return;
+    }
     for (const reason of reasons) log.warn(`repair: ${reason}`, { device });
     const fields = { old, new: textOf(lines), reason: reasons.join('; '), regionsAtRisk };
     log.warn('repair: table replaced', { device, old, new: fields.new });
@@ -182,24 +198,6 @@ export class RepairMonitor {
       });
     }
     publish('repaired', device, fields);
-  }
-
-  async #settle(device: MappedDevice, watched: Watched): Promise<void> {
-    const { log, publish, record } = this.#options;
-    const { name } = device;
-    try {
-      const { old, table } = await settleDevice(device, record);
-      watched.unsettled = null;
-      const fields = { old, new: textOf(table.lines) };
-      log.info('repair: table settled', { device: name, ...fields });
-      publish('settled', name, fields);
-    } catch (error) {
-      // What is loaded is safe, and only copies more. It is not tried again at once: to resume it
-      // copies everything, which ends with the event that brings us here.
-      if (!(error instanceof UserError)) throw error;
-      if (error.code !== NOT_SETTLED) watched.unsettled = null;
-      log.warn('repair: table not settled', { device: name, reason: error.message });
-    }
   }
 
   #lookLater(device: MappedDevice, watched: Watched): void {

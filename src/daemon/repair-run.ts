@@ -6,9 +6,8 @@
 import { UserError } from '../base/failure.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { type TableLine, textOf } from '../dm/table-line.ts';
-import { isInSync, nextLine } from '../mirror/next-table.ts';
+import { carryOver } from '../mirror/next-table.ts';
 import {
-  needsRepair,
   planRepair,
   type RepairPlan,
   type RepairPolicies,
@@ -40,9 +39,6 @@ export type RepairOutcome =
   | { readonly kind: 'repaired'; readonly table: RepairedTable }
   | { readonly kind: 'failed'; readonly reason: string };
 
-/** The code of the error when a table is not to be settled yet. */
-export const NOT_SETTLED = 'not-settled';
-
 /** Thrown by a plan that finds nothing to do; it is no failure. */
 class NothingToRepair extends UserError {
   constructor() {
@@ -50,16 +46,24 @@ class NothingToRepair extends UserError {
   }
 }
 
+export interface RepairOptions {
+  /** A repair has made the live table, and it has not been in sync yet. */
+  readonly repairing: boolean;
+  /** The live table has a word that was meant for one start: it is replaced in any case. */
+  readonly settling: boolean;
+}
+
 export async function repairDevice(
   device: MappedDevice,
   tools: RepairTools,
-  options: { readonly repairing: boolean },
+  options: RepairOptions,
 ): Promise<RepairOutcome> {
   let spares = await tools.inspectSpares(device);
   for (;;) {
     let chosen: RepairedTable | null = null;
     const plan = async (): Promise<RepairedTable> => {
-      chosen = await planTable(await conditionsOf(device, options), tools.policies, spares);
+      const conditions = await conditionsOf(device, options);
+      chosen = planTable(conditions, { ...tools, spares, ...options });
       return chosen;
     };
     try {
@@ -80,32 +84,15 @@ export async function repairDevice(
   }
 }
 
-/** The table as it shall be in the end, for a device whose new table has done its first work. */
-export async function settleDevice(
-  device: MappedDevice,
-  record: TableRecord,
-): Promise<{ old: string; table: NewTable }> {
-  const old = textOf((await conditionsOf(device)).map(({ line }) => line));
-  const plan = async (): Promise<NewTable> => {
-    const conditions = await conditionsOf(device);
-    const next = conditions.map(({ line, mirror }) => {
-      if (mirror === null) return { line, record: line };
-      if (isInSync(mirror) && !needsRepair(mirror)) return staying(mirror);
-      throw new UserError(NOT_SETTLED, 'Cannot settle the new table: it is not in sync any more');
-    });
-    return {
-      lines: next.map(({ line }) => line),
-      record: next.map((one) => one.record),
-      unsettled: false,
-    };
-  };
-  return { old, table: await replaceTable({ device, record, noflush: true, plan }) };
+interface Means {
+  readonly policies: RepairPolicies;
+  readonly spares: readonly Spare[];
+  readonly settling: boolean;
 }
 
 function planTable(
   conditions: readonly LineCondition[],
-  policies: RepairPolicies,
-  spares: readonly Spare[],
+  { policies, spares, settling }: Means,
 ): RepairedTable {
   let left = spares;
   const plans: RepairPlan[] = [];
@@ -116,11 +103,11 @@ function planTable(
       continue;
     }
     const decision = planRepair(mirror, policies, left);
-    if (decision.kind === 'hopeless') {
+    if (decision.kind === 'hopeless' && !settling) {
       throw new UserError('beyond-repair', `Nothing can be repaired: ${decision.reason}`);
     }
-    if (decision.kind === 'healthy') {
-      next.push(staying(mirror));
+    if (decision.kind !== 'repair') {
+      next.push(carryOver(mirror));
       continue;
     }
     const { plan } = decision;
@@ -128,7 +115,7 @@ function planTable(
     plans.push(plan);
     next.push(plan.next);
   }
-  if (plans.length === 0) throw new NothingToRepair();
+  if (plans.length === 0 && !settling) throw new NothingToRepair();
   const settles = plans.map((plan) => plan.next.settled?.when);
   return {
     lines: next.map(({ line }) => line),
@@ -144,11 +131,6 @@ function planTable(
         ? 'at once'
         : null,
   };
-}
-
-/** A mirror that keeps its legs and its log, in a table that is loaded again. */
-function staying(mirror: Parameters<typeof nextLine>[0]): ReturnType<typeof nextLine> {
-  return nextLine(mirror, { stay: mirror.line.legs, join: [], log: 'keep' });
 }
 
 /** A function of its own: the compiler does not see that the plan has set it. */

@@ -11,6 +11,8 @@ import type { MappedDevice } from '../dm/mapped-device.ts';
 import { type TableLine, textOf } from '../dm/table-line.ts';
 import { flushHealthyLegs } from '../mirror/flush-legs.ts';
 import { MirrorTarget } from '../mirror/mirror-target.ts';
+import { carryOver } from '../mirror/next-table.ts';
+import { conditionsOf } from './mirror-condition.ts';
 import type { TableRecord } from './table-record.ts';
 
 export interface NewTable {
@@ -39,6 +41,7 @@ export async function replaceTable<T extends NewTable>(
 ): Promise<T> {
   const { device, record, noflush, plan } = options;
   let next = await plan();
+  await record.check(device);
   await device.load(next.lines);
   try {
     await device.suspend({ noflush });
@@ -51,12 +54,30 @@ export async function replaceTable<T extends NewTable>(
     await record.put(device, { lines: next.record, unsettled: next.unsettled });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    await device.clear();
-    await device.resume();
+    await resumeOld(device);
     throw error;
   }
   await device.resume();
   return next;
+}
+
+/**
+ * The old table goes on; but not with the word `nosync`, which throws away at each resume what is
+ * dirty. Then it is loaded again without the word: leg errors are forgotten, and found again.
+ */
+async function resumeOld(device: MappedDevice): Promise<void> {
+  await device.clear();
+  const conditions = await conditionsOf(device);
+  const forgets = conditions.some(
+    ({ mirror }) => mirror?.line.log.kind === 'disk' && mirror.line.log.syncWord === 'nosync',
+  );
+  if (forgets) {
+    const lines = conditions.map(({ line, mirror }) =>
+      mirror === null ? line : carryOver(mirror).line,
+    );
+    await device.load(lines);
+  }
+  await device.resume();
 }
 
 async function flushMirrors(device: MappedDevice): Promise<void> {

@@ -14,6 +14,7 @@ import {
   openSync,
   readFileSync,
   renameSync,
+  rmSync,
   writeSync,
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
@@ -34,6 +35,8 @@ export interface RecordedTable {
 }
 
 export interface TableRecord {
+  /** Looks, before anything is done, whether there is a place for it. @throws UserError */
+  check(device: MappedDevice): Promise<void>;
   /** Durable when it resolves. @throws UserError */
   put(device: MappedDevice, table: RecordedTable): Promise<void>;
 }
@@ -73,6 +76,11 @@ export class TableRecordFile implements TableRecord {
     this.#device = device;
   }
 
+  async check(device: MappedDevice): Promise<void> {
+    const { paths } = this.#options;
+    if (device === this.#device && paths.length > 0) withFirst(paths, tryToWrite);
+  }
+
   async put(device: MappedDevice, { lines, unsettled }: RecordedTable): Promise<void> {
     const { paths, given, log } = this.#options;
     const current = textOf(lines);
@@ -91,7 +99,8 @@ export class TableRecordFile implements TableRecord {
       current,
       unsettled,
     };
-    writeToFirst(paths, `${JSON.stringify(record, null, 2)}\n`);
+    const text = `${JSON.stringify(record, null, 2)}\n`;
+    withFirst(paths, (path) => writeDurably(path, text));
   }
 }
 
@@ -144,12 +153,12 @@ function conflict(path: string, current: string): UserError {
   );
 }
 
-/** @throws UserError where none of them can be written. */
-function writeToFirst(paths: readonly string[], text: string): void {
+/** @throws UserError where it goes wrong with all of them. */
+function withFirst(paths: readonly string[], write: (path: string) => void): void {
   let failure: unknown = null;
   for (const path of paths) {
     try {
-      writeDurably(path, text);
+      write(path);
       return;
     } catch (error) {
       failure ??= error;
@@ -163,21 +172,35 @@ function writeToFirst(paths: readonly string[], text: string): void {
   );
 }
 
+function tryToWrite(path: string): void {
+  const fresh = freshPath(path);
+  writeFile(fresh, 'is there room?\n');
+  rmSync(fresh);
+}
+
 /** The old contents or the new ones, whenever the power goes. */
 function writeDurably(path: string, text: string): void {
-  const fresh = `${path}.new`;
-  const fd = openSync(fresh, 'w', 0o644);
-  try {
-    writeSync(fd, text);
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  const fresh = freshPath(path);
+  writeFile(fresh, text);
   renameSync(fresh, path);
   const directory = openSync(dirname(resolve(path)), 'r');
   try {
     fsyncSync(directory);
   } finally {
     closeSync(directory);
+  }
+}
+
+function freshPath(path: string): string {
+  return `${path}.new`;
+}
+
+function writeFile(path: string, text: string): void {
+  const fd = openSync(path, 'w', 0o644);
+  try {
+    writeSync(fd, text);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -57,6 +57,30 @@ export function isInSync(condition: MirrorCondition): boolean {
   return condition.regionsInSync === condition.regionCount;
 }
 
+/**
+ * Some of the legs, in their order, so that one which was promoted stays the first of them. Out of
+ * sync the default leg comes first, wherever it stood: only it has what was written out of sync
+ * since, and a new table copies from its first leg.
+ */
+export function inNextOrder(
+  condition: MirrorCondition,
+  isKept: (index: number) => boolean,
+): LegArgs[] {
+  const { line, defaultLeg } = condition;
+  const order = line.legs.map((_, index) => index).filter(isKept);
+  if (!isInSync(condition) && order.includes(defaultLeg)) {
+    order.splice(order.indexOf(defaultLeg), 1);
+    order.unshift(defaultLeg);
+  }
+  return order.map((index) => line.legs[index]!);
+}
+
+/** A mirror that keeps its legs and its log, in a table that is loaded again. */
+export function carryOver(condition: MirrorCondition): NextLine {
+  const stay = inNextOrder(condition, () => true);
+  return nextLine(condition, { stay, join: [], log: 'keep' });
+}
+
 export function nextLine(condition: MirrorCondition, parts: NextParts): NextLine {
   const { start, length, features } = condition.line;
   const legs = [...parts.stay, ...parts.join];

@@ -8,7 +8,7 @@
 import { bytesToSectors } from '../base/units.ts';
 import { logImageBytes } from '../dirtylog/log-header.ts';
 import type { LegArgs } from './mirror-args.ts';
-import { isInSync, type MirrorCondition, type NextLine, nextLine } from './next-table.ts';
+import { inNextOrder, type MirrorCondition, type NextLine, nextLine } from './next-table.ts';
 
 export type RepairPolicy = 'remove' | 'allocate';
 
@@ -68,7 +68,7 @@ export function planRepair(
     failed[index] ? [`leg ${index} "${deviceName}" has failed (${health[index]})`] : [],
   );
   const pool = new SparePool(spares, reasons);
-  const stay = stayingLegs(condition, failed);
+  const stay = inNextOrder(condition, (index) => !failed[index]);
   const join = joiningLegs(condition, policies.image, pool, failed.filter(Boolean).length);
   const legCount = stay.length + join.length;
   const log = chooseLog(condition, policies.log, pool, legCount, reasons);
@@ -86,20 +86,6 @@ export function planRepair(
       regionsAtRisk: regionsAtRisk(condition, failed),
     },
   };
-}
-
-/**
- * In their order, so that the leg which was promoted stays the first of them. Where it is another
- * one, only it has what was written out of sync since, and the new table copies from its first leg.
- */
-function stayingLegs(condition: MirrorCondition, failed: readonly boolean[]): LegArgs[] {
-  const { line, defaultLeg } = condition;
-  const order = line.legs.map((_, index) => index).filter((index) => !failed[index]);
-  if (!isInSync(condition) && order.includes(defaultLeg)) {
-    order.splice(order.indexOf(defaultLeg), 1);
-    order.unshift(defaultLeg);
-  }
-  return order.map((index) => line.legs[index]!);
 }
 
 function joiningLegs(

@@ -108,6 +108,7 @@ t.test('a leg that fails while another is taken out is taken out too', async (t)
       const record = self.rememberingRecord();
       let puts = 0;
       return {
+        check: async () => {},
         put: async (device, table) => {
           puts += 1;
           if (puts === 1) self.fault('b', 'offline');
@@ -246,6 +247,7 @@ t.test(
     let puts = 0;
     const machine = await mirror(THREE, {
       record: () => ({
+        check: async () => {},
         put: async () => {
           puts += 1;
           throw new UserError('record-failed', 'Cannot record the new table: no space');

@@ -104,6 +104,19 @@ const STORIES: readonly Story[] = [
     spares: ['old-log'],
     faults: [['log', 'error --op flush']],
   },
+  ...Array.from({ length: 8 }, (_, after): Story => {
+    const words = `error --op write --after ${after}`;
+    return {
+      name: `log replaced, then leg 2 removed, from write ${after} on`,
+      table: DISK3,
+      policies: { image: 'remove', log: 'allocate' },
+      spares: ['old-log'],
+      faults: [
+        ['log', 'error --op write --count 1'],
+        ['c', words],
+      ],
+    };
+  }),
   {
     name: 'log and leg 0 replaced',
     table: DISK3,
@@ -314,7 +327,7 @@ async function tableAtEnd({ machine }: Life): Promise<string> {
 
 const LEG_0_REMOVED = STORIES.find(({ name }) => name === 'leg 0 of 3 removed')!;
 const LOG_REPLACED = STORIES.find(({ name }) => name === 'log replaced')!;
-const forgetful: TableRecord = { put: async () => {} };
+const forgetful: TableRecord = { check: async () => {}, put: async () => {} };
 
 function mustSee(what: string, story: Story, options: Partial<RepairMachineOptions>): void {
   t.test(`the sweep sees ${what}`, async (t: Test) => {
@@ -330,6 +343,7 @@ mustSee('a record that is made only later', LEG_0_REMOVED, {
   record: (machine) => {
     const record = machine.rememberingRecord();
     return {
+      check: async () => {},
       put: async (device, table) => {
         void machine.idle(3).then(() => record.put(device, table));
       },
@@ -341,6 +355,7 @@ mustSee('a new log that is believed after a crash', LOG_REPLACED, {
     const record = machine.rememberingRecord();
     const trusting = (text: string): string => text.replace(' sync ', ' nosync ');
     return {
+      check: async () => {},
       put: (device, { lines, unsettled }) =>
         record.put(device, {
           lines: lines.map((line) => ({

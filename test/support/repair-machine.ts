@@ -238,6 +238,7 @@ export class RepairMachine {
   /** The power may go before and behind the moment at which the record changes, and between. */
   rememberingRecord(): TableRecord {
     return {
+      check: async () => {},
       put: async (_device, table) => {
         await this.idle(0.1);
         this.event();
