@@ -121,11 +121,6 @@ export const EXCEPTIONS: readonly Exception[] = [
     reason: 'a window of a device, one of the devices that the conformance suite holds to account',
   },
   {
-    path: 'src/dirtylog/ulog-payloads.ts',
-    rule: 'orphan',
-    reason: 'the language of the log server and of the userspace log, which come next',
-  },
-  {
     path: 'test/support/nbd-activated.ts',
     rule: 'orphan',
     reason: 'a program that tests start with inherited sockets',

@@ -23,9 +23,12 @@ export const EINVAL = 22;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
+export const EPROTO = 71;
 export const EOVERFLOW = 75;
 export const EOPNOTSUPP = 95;
 export const ESHUTDOWN = 108;
+export const EALREADY = 114;
+export const ESTALE = 116;
 
 /** 0 for success, else a positive Linux errno. */
 export type IoResult = number;
@@ -49,9 +52,12 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [EFBIG, 'EFBIG'],
   [ENOSPC, 'ENOSPC'],
   [EROFS, 'EROFS'],
+  [EPROTO, 'EPROTO'],
   [EOVERFLOW, 'EOVERFLOW'],
   [EOPNOTSUPP, 'EOPNOTSUPP'],
   [ESHUTDOWN, 'ESHUTDOWN'],
+  [EALREADY, 'EALREADY'],
+  [ESTALE, 'ESTALE'],
 ]);
 
 /** "EIO" for 5; "errno 71" for a number without a name here. */

@@ -115,3 +115,6 @@ export const FAULT_DELAY_MS_MAX = 3_600_000;
 
 /** Faults that are armed, or spent and not yet removed, at once. */
 export const FAULTS_MAX = 1000;
+
+/** Log server: mirrors connected at once, the tables of one host. */
+export const LOG_CLIENTS_MAX = 1000;

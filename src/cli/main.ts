@@ -12,6 +12,7 @@ import { crashCommand } from './crash-command.ts';
 import { lifecycleCommands } from './device-commands.ts';
 import { faultCommand } from './fault-command.ts';
 import { logCommand } from './log-command.ts';
+import { logdCommand } from './logd-command.ts';
 import { reportCommands } from './report-commands.ts';
 import { serveCommand } from './serve-command.ts';
 import { splitCommand } from './split-command.ts';
@@ -31,6 +32,7 @@ async function main(words: readonly string[]): Promise<number> {
     .version(productVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print this')
     .addCommand(serveCommand(end))
+    .addCommand(logdCommand(end))
     .addCommand(logCommand(end))
     .addCommand(compareCommand(end))
     .addCommand(crashCommand(end))

@@ -32,6 +32,11 @@ export const ULOG_GET_SYNC_COUNT = 14;
 export const ULOG_STATUS_INFO = 15;
 export const ULOG_STATUS_TABLE = 16;
 export const ULOG_IS_REMOTE_RECOVERING = 17;
+/**
+ * Ours, and asked only of a log that is shared by nodes: how long the mirror may rely on its marks
+ * (docs/internals/cluster-log.md). The kernel's numbers are far below.
+ */
+export const ULOG_LEASE = 64;
 
 /** By number, as the kernel's header calls them, without `DM_ULOG_`. */
 const TYPE_NAMES: readonly string[] = [
@@ -57,6 +62,7 @@ const TYPE_NAMES: readonly string[] = [
 
 /** "FLUSH" for 9; "type 99" for a number that nobody knows. */
 export function ulogTypeName(type: number): string {
+  if (type === ULOG_LEASE) return 'LEASE';
   return TYPE_NAMES[type] || `type ${type}`;
 }
 
@@ -89,7 +95,8 @@ export type BareType =
   | typeof ULOG_GET_RESYNC_WORK
   | typeof ULOG_GET_SYNC_COUNT
   | typeof ULOG_STATUS_INFO
-  | typeof ULOG_STATUS_TABLE;
+  | typeof ULOG_STATUS_TABLE
+  | typeof ULOG_LEASE;
 
 export type RegionType =
   | typeof ULOG_IS_CLEAN
@@ -139,6 +146,7 @@ export function decodeUlogRequest(type: number, data: Uint8Array): Decoded<UlogR
     case ULOG_GET_SYNC_COUNT:
     case ULOG_STATUS_INFO:
     case ULOG_STATUS_TABLE:
+    case ULOG_LEASE:
       return data.length === 0 ? decoded({ type }) : wrongData(type, data, 'nothing');
     case ULOG_IS_CLEAN:
     case ULOG_IN_SYNC:
@@ -243,6 +251,26 @@ export function encodeStatus(text: string): Uint8Array {
 export function decodeStatus(type: number, data: Uint8Array): Decoded<string> {
   const text = decodeUlogText(data);
   return text === null ? wrongData(type, data, 'UTF-8') : decoded(text);
+}
+
+/** LEASE. */
+export interface UlogLease {
+  /** From when the request was sent, so long marks are good; null: for ever. */
+  readonly remainingMs: number | null;
+  /** Rises whenever there may be new work, and what was in sync may not be so any more. */
+  readonly epoch: number;
+}
+
+export function encodeLease({ remainingMs, epoch }: UlogLease): Uint8Array {
+  return encodeNumbers(remainingMs ?? Number.MAX_SAFE_INTEGER, epoch);
+}
+
+export function decodeLease(data: Uint8Array): Decoded<UlogLease> {
+  const numbers = decodeNumbers(data, 2, 2);
+  if (numbers === null) return wrongData(ULOG_LEASE, data, 'two numbers below 2^53');
+  const [remainingMs, epoch] = numbers as [number, number];
+  const isForEver = remainingMs === Number.MAX_SAFE_INTEGER;
+  return decoded({ remainingMs: isForEver ? null : remainingMs, epoch });
 }
 
 // --- numbers and texts --------------------------------------------------------------------------

@@ -1,0 +1,178 @@
+/**
+ * Logs of one node, `core` and `disk`, behind the log server: the dirty logs that a mirror has in
+ * its own process, in another process. The disk log is the kernel's, byte for byte.
+ *
+ * A log server cannot flush legs. The mirror's side flushes them before it sends a CLEAR_REGION
+ * (docs/internals/cluster-log.md).
+ */
+
+import type { Awaitable } from '../base/awaitable.ts';
+import { type IoResult, OK } from '../base/errno.ts';
+import { silentProbe } from '../base/probe.ts';
+import type { Region, SectorCount } from '../base/units.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { coreLogType } from '../dirtylog/core-log.ts';
+import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../dirtylog/dirty-log.ts';
+import { diskLogType } from '../dirtylog/disk-log.ts';
+import type { RemoteRecovering } from '../dirtylog/ulog-payloads.ts';
+import type {
+  LogCreation,
+  LogDescription,
+  LogImplementation,
+  LogSurroundings,
+  ServedLog,
+} from './served-log.ts';
+
+/** How many marked regions a description lists. */
+const REGIONS_LISTED_MAX = 1000;
+
+export function localLogs(surroundings: LogSurroundings): LogImplementation[] {
+  return [coreLogType, diskLogType].map((type) => ({
+    name: type.name,
+    create: (creation) => createLocalLog(type, creation, surroundings),
+  }));
+}
+
+async function createLocalLog(
+  type: DirtyLogType,
+  { uuid, targetSectors, args }: LogCreation,
+  { clock, log, openDevice }: LogSurroundings,
+): Promise<ServedLog> {
+  const target: DirtyLogCreation['target'] = {
+    length: targetSectors,
+    deviceName: uuid,
+    clock,
+    log,
+    probe: silentProbe,
+    getDevice: openDevice,
+    putDevice: (device: BlockDevice) => device.close(),
+    // An event of the mirror is raised by the mirror: its flush fails.
+    event: () => undefined,
+    noflushSuspending: () => false,
+  };
+  const dirtyLog = await type.create({ target, args, flushLegs: () => OK });
+  return new LocalLog(dirtyLog, targetSectors);
+}
+
+class LocalLog implements ServedLog {
+  readonly regionSizeSectors: SectorCount;
+  readonly regionCount: number;
+  readonly deviceName: string | null;
+  readonly #log: DirtyLog;
+  #isLive = false;
+  /** Handed out, and not settled yet: in the order of handing out. */
+  readonly #handedOut = new Set<Region>();
+  /** Of these, what is handed out once more. */
+  #again: Region[] = [];
+
+  constructor(log: DirtyLog, targetSectors: SectorCount) {
+    this.#log = log;
+    this.regionSizeSectors = log.regionSizeSectors;
+    this.regionCount = Math.ceil(targetSectors / log.regionSizeSectors);
+    this.deviceName = log.devices[0]?.device.name ?? null;
+  }
+
+  get isLive(): boolean {
+    return this.#isLive;
+  }
+
+  presuspend(): Awaitable<IoResult> {
+    return this.#log.presuspend();
+  }
+
+  async postsuspend(): Promise<IoResult> {
+    if (!this.#isLive) return OK;
+    const result = await this.#log.postsuspend();
+    this.#isLive = false;
+    return result;
+  }
+
+  async resume(): Promise<IoResult> {
+    if (this.#isLive) {
+      // The mirror may not have heard what it was given to copy.
+      this.#again = [...this.#handedOut];
+      return OK;
+    }
+    this.#handedOut.clear();
+    this.#again = [];
+    const result = await this.#log.resume();
+    this.#isLive = true;
+    return result;
+  }
+
+  async destroy(): Promise<void> {
+    await this.#log.destroy();
+  }
+
+  isClean(region: Region): Awaitable<boolean> {
+    return this.#log.isClean(region);
+  }
+
+  inSync(region: Region): boolean {
+    return this.#log.inSyncNow(region) === 1;
+  }
+
+  flush(): Awaitable<IoResult> {
+    return this.#log.flush();
+  }
+
+  markRegion(region: Region): void {
+    this.#log.markRegion(region);
+  }
+
+  clearRegion(region: Region): void {
+    this.#log.clearRegion(region);
+  }
+
+  async getResyncWork(): Promise<Region | null> {
+    for (let lost = this.#again.shift(); lost !== undefined; lost = this.#again.shift()) {
+      if (this.#handedOut.has(lost)) return lost;
+    }
+    const region = await this.#log.getResyncWork();
+    if (region !== null) this.#handedOut.add(region);
+    return region;
+  }
+
+  async setRegionSync(region: Region, inSync: boolean): Promise<IoResult> {
+    this.#handedOut.delete(region);
+    // A repeated one would be counted twice.
+    if (inSync && this.inSync(region)) return OK;
+    await this.#log.setRegionSync(region, inSync);
+    return OK;
+  }
+
+  getSyncCount(): Awaitable<number> {
+    return this.#log.getSyncCount();
+  }
+
+  status(kind: 'info' | 'table'): Awaitable<string> {
+    return this.#log.status(kind, (device) => device.name);
+  }
+
+  /** Nobody else copies anything. The hint ends all questions only when all is in sync (10.7). */
+  async isRemoteRecovering(): Promise<RemoteRecovering> {
+    const isInSync = (await this.#log.getSyncCount()) >= this.regionCount;
+    return { recovering: false, inSyncHint: isInSync ? this.regionCount : this.regionCount - 1 };
+  }
+
+  async describe(): Promise<LogDescription> {
+    const marked: number[] = [];
+    let markedCount = 0;
+    for (let region = 0; region < this.regionCount; region++) {
+      if (this.#log.isClean(region as Region) === true) continue;
+      markedCount += 1;
+      if (marked.length < REGIONS_LISTED_MAX) marked.push(region);
+    }
+    const [copied] = this.#handedOut;
+    return {
+      implementation: this.#log.type.name,
+      regionSizeSectors: this.regionSizeSectors,
+      regionCount: this.regionCount,
+      syncCount: await this.#log.getSyncCount(),
+      device: this.deviceName,
+      nodes: [{ name: 'local', isThisNode: true, marked, markedCount }],
+      recovering: copied === undefined ? null : { region: copied, node: 'local' },
+      writer: this.deviceName === null ? null : 'local',
+    };
+  }
+}

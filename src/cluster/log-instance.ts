@@ -1,0 +1,93 @@
+/**
+ * One instance of a log in the server: its mirror's connection, whether it is resumed, and its
+ * requests in the order in which they came.
+ */
+
+import { OK } from '../base/errno.ts';
+import type { UlogMessage } from '../dirtylog/ulog-codec.ts';
+import { encodeDeviceName, type UlogRequest } from '../dirtylog/ulog-payloads.ts';
+import type { NoAnswer, ServedLog } from './served-log.ts';
+
+/** One connection of a mirror's side. */
+export interface LogClient {
+  /** For messages. */
+  readonly name: string;
+  reply(message: UlogMessage): void;
+}
+
+export interface Answer {
+  /** 0, or a positive errno. */
+  readonly error: number;
+  readonly data: Uint8Array;
+}
+
+const NO_DATA = new Uint8Array(0);
+const SUCCESS: Answer = { error: OK, data: NO_DATA };
+
+export function success(data: Uint8Array = NO_DATA): Answer {
+  return data.length === 0 ? SUCCESS : { error: OK, data };
+}
+
+export function refusal(error: number): Answer {
+  return { error, data: NO_DATA };
+}
+
+/** From this version on a CTR may answer the name of a device (specification 10.1). */
+const VERSION_WITH_DEVICE = 2;
+
+export interface LogInstanceOptions {
+  readonly uuid: string;
+  readonly luid: bigint;
+  /** Of the CTR. */
+  readonly text: string;
+  readonly client: LogClient;
+  readonly log: ServedLog;
+}
+
+export class LogInstance {
+  readonly uuid: string;
+  readonly luid: bigint;
+  readonly text: string;
+  readonly log: ServedLog;
+  client: LogClient;
+  /** Requests that are not answered yet, by what they ask. */
+  readonly #unanswered = new Map<string, Promise<Answer | NoAnswer>>();
+  #last: Promise<unknown> = Promise.resolve();
+
+  constructor(options: LogInstanceOptions) {
+    this.uuid = options.uuid;
+    this.luid = options.luid;
+    this.text = options.text;
+    this.client = options.client;
+    this.log = options.log;
+  }
+
+  /** `suspended` also before the first resume. */
+  get state(): 'suspended' | 'resumed' {
+    return this.log.isLive ? 'resumed' : 'suspended';
+  }
+
+  constructed(version: number): Answer {
+    return success(version < VERSION_WITH_DEVICE ? NO_DATA : encodeDeviceName(this.log.deviceName));
+  }
+
+  run(
+    request: UlogRequest,
+    carryOut: (of: { instance: LogInstance; request: UlogRequest }) => Promise<Answer | NoAnswer>,
+  ): Promise<Answer | NoAnswer> {
+    const key = JSON.stringify(request);
+    const same = this.#unanswered.get(key);
+    if (same !== undefined) return same;
+    const answer = this.#last.then(() => carryOut({ instance: this, request }));
+    this.#last = answer;
+    this.#unanswered.set(key, answer);
+    void answer.finally(() => this.#unanswered.delete(key));
+    return answer;
+  }
+
+  /** The log is let go of when its last request has ended. */
+  async close(): Promise<void> {
+    await this.#last;
+    await this.log.destroy();
+  }
+}

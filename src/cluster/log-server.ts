@@ -1,0 +1,231 @@
+/**
+ * The log server: takes every request of the protocol (specification 10.4) from many mirrors, for
+ * many logs, and knows who asked. Counterpart: `cmirrord`, or whatever else listens on the kernel's
+ * connector.
+ *
+ * A log is known by its uuid, an instance of it by uuid and luid: a table that waits to go live has
+ * the uuid of the one that is live. At most one instance of a uuid is resumed: two mirrors that
+ * take one name for theirs would each believe the other's marks to be its own.
+ *
+ * The requests of an instance are carried out one after the other, in the order in which they came.
+ * A mirror asks for one thing at a time, so that a request equal to one that is not answered yet is
+ * the same one, sent again after too long a wait: both get the one answer.
+ */
+
+import { assert } from '../base/assert.ts';
+import { EALREADY, EBUSY, EINVAL, EPROTO, errnoName, OK } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
+import type { Logger } from '../base/log.ts';
+import type { UlogMessage } from '../dirtylog/ulog-codec.ts';
+import { ULOG_VERSION } from '../dirtylog/ulog-codec.ts';
+import {
+  decodeUlogRequest,
+  ULOG_CTR,
+  ULOG_DTR,
+  type UlogRequest,
+  ulogTypeName,
+} from '../dirtylog/ulog-payloads.ts';
+import { answerRequest } from './answer-request.ts';
+import { type Answer, type LogClient, LogInstance, refusal, success } from './log-instance.ts';
+import { parseConstructor } from './parse-constructor.ts';
+import { type LogDescription, type LogImplementation, NO_ANSWER } from './served-log.ts';
+
+export interface LogServerOptions {
+  readonly implementations: readonly LogImplementation[];
+  readonly log: Logger;
+}
+
+export class LogServer {
+  readonly #options: LogServerOptions;
+  /** By uuid and luid. */
+  readonly #instances = new Map<string, LogInstance>();
+  /** Being made: by the same key. */
+  readonly #creations = new Map<string, { text: string; made: Promise<Answer> }>();
+  readonly #open = new Set<LogClient>();
+  #isStopping = false;
+
+  constructor(options: LogServerOptions) {
+    this.#options = options;
+  }
+
+  connected(client: LogClient): void {
+    this.#open.add(client);
+  }
+
+  /** The mirror may come back, on another connection; its logs are kept for it. */
+  disconnected(client: LogClient): void {
+    this.#open.delete(client);
+  }
+
+  /** Takes one message. The reply comes when there is one, which may be before this returns. */
+  handle(client: LogClient, message: UlogMessage): void {
+    const request = decodeUlogRequest(message.requestType, message.data);
+    if (request.problem !== null) {
+      this.#warn('request refused', client, message, request.problem);
+      this.#reply(client, message, refusal(EINVAL));
+      return;
+    }
+    if (message.version < 1 || message.version > ULOG_VERSION) {
+      const problem = `version is ${message.version}, must be 1 to ${ULOG_VERSION}`;
+      this.#warn('request refused', client, message, problem);
+      this.#reply(client, message, refusal(EPROTO));
+      return;
+    }
+    const answer = this.#carryOut(client, message, request.value);
+    void answer.then((given) => {
+      if (given !== NO_ANSWER) this.#reply(client, message, given);
+    });
+  }
+
+  /** The instances there are, the resumed ones first. */
+  async list(): Promise<readonly InstanceDescription[]> {
+    const listed: InstanceDescription[] = [];
+    for (const instance of this.#instances.values()) {
+      const { uuid, luid, state, client, log } = instance;
+      const isConnected = this.#open.has(client);
+      listed.push({ uuid, luid, state, isConnected, log: await log.describe() });
+    }
+    return listed.sort((a, b) => rank(a) - rank(b) || (a.uuid < b.uuid ? -1 : 1));
+  }
+
+  /** Answers nothing more, and lets go of every log; what is marked stays marked. */
+  async stop(): Promise<void> {
+    this.#isStopping = true;
+    await Promise.all([...this.#creations.values()].map(({ made }) => made));
+    for (const instance of this.#instances.values()) await instance.close();
+    this.#instances.clear();
+  }
+
+  async #carryOut(
+    client: LogClient,
+    message: UlogMessage,
+    request: UlogRequest,
+  ): Promise<Answer | typeof NO_ANSWER> {
+    if (this.#isStopping) return NO_ANSWER;
+    const key = keyOf(message);
+    if (request.type === ULOG_CTR) return this.#construct(client, message, request.text);
+    const pending = this.#creations.get(key);
+    if (pending !== undefined) await pending.made;
+    const instance = this.#instances.get(key);
+    if (instance === undefined) {
+      // Of a server that was started anew, or a repeated DTR: there is nothing left to release.
+      return request.type === ULOG_DTR ? success() : refusal(EINVAL);
+    }
+    if (request.type === ULOG_DTR) {
+      this.#instances.delete(key);
+      await instance.close();
+      return success();
+    }
+    if (instance.client !== client) {
+      if (this.#open.has(instance.client)) {
+        this.#warn('request refused', client, message, `log is that of ${instance.client.name}`);
+        return refusal(EBUSY);
+      }
+      return refusal(EINVAL);
+    }
+    const rival = this.#rivalOf(instance);
+    return instance.run(request, (of) => answerRequest(of, rival));
+  }
+
+  /** Another instance of the log that is resumed, by a mirror that is still there. */
+  #rivalOf(instance: LogInstance): () => Promise<LogInstance | null> {
+    return async () => {
+      for (const other of this.#instances.values()) {
+        if (other === instance || other.uuid !== instance.uuid) continue;
+        if (other.state !== 'resumed') continue;
+        if (this.#open.has(other.client)) return other;
+        // Its mirror died without a word: what it had marked is as after a crash.
+        this.#instances.delete(keyOf(other));
+        await other.close();
+      }
+      return null;
+    };
+  }
+
+  async #construct(client: LogClient, message: UlogMessage, text: string): Promise<Answer> {
+    const key = keyOf(message);
+    const pending = this.#creations.get(key);
+    if (pending !== undefined) return pending.text === text ? pending.made : refusal(EALREADY);
+    const known = this.#instances.get(key);
+    if (known !== undefined) return this.#reattach(known, client, message, text);
+    const made = this.#make(client, message, text);
+    this.#creations.set(key, { text, made });
+    try {
+      return await made;
+    } finally {
+      this.#creations.delete(key);
+    }
+  }
+
+  async #make(client: LogClient, message: UlogMessage, text: string): Promise<Answer> {
+    const { uuid, luid } = message;
+    try {
+      const { implementation, targetSectors, args } = parseConstructor(
+        uuid,
+        text,
+        this.#options.implementations,
+      );
+      const log = await implementation.create({ uuid, luid, targetSectors, args });
+      const instance = new LogInstance({ uuid, luid, text, client, log });
+      this.#instances.set(keyOf(message), instance);
+      return instance.constructed(message.version);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.#warn('log refused', client, message, error.message);
+      return refusal(error.errno ?? EINVAL);
+    }
+  }
+
+  /** The mirror lost its connection and found the way back; or another one uses its numbers. */
+  #reattach(instance: LogInstance, client: LogClient, message: UlogMessage, text: string): Answer {
+    if (instance.client !== client && this.#open.has(instance.client)) {
+      const problem = `log is that of ${instance.client.name}, must be of one mirror`;
+      this.#warn('log refused', client, message, problem);
+      return refusal(EBUSY);
+    }
+    if (instance.text !== text) {
+      this.#warn('log refused', client, message, 'log is there with other arguments');
+      return refusal(EALREADY);
+    }
+    instance.client = client;
+    return instance.constructed(message.version);
+  }
+
+  #reply(client: LogClient, message: UlogMessage, { error, data }: Answer): void {
+    assert(error === OK || data.length === 0, 'A refusal carries data');
+    // Clients that have gone are asked for nothing and told nothing.
+    if (!this.#open.has(client) || this.#isStopping) return;
+    if (error !== OK) {
+      this.#options.log.debug(`log server: ${ulogTypeName(message.requestType)} failed`, {
+        uuid: message.uuid,
+        result: errnoName(error),
+      });
+    }
+    client.reply({ ...message, error: error === OK ? 0 : -error, data });
+  }
+
+  #warn(what: string, client: LogClient, message: UlogMessage, problem: string): void {
+    this.#options.log.warn(`log server: ${what}: ${problem}`, {
+      client: client.name,
+      uuid: message.uuid,
+      request: ulogTypeName(message.requestType),
+    });
+  }
+}
+
+export interface InstanceDescription {
+  readonly uuid: string;
+  readonly luid: bigint;
+  readonly state: LogInstance['state'];
+  /** Its mirror is there. */
+  readonly isConnected: boolean;
+  readonly log: LogDescription;
+}
+
+function keyOf({ uuid, luid }: { readonly uuid: string; readonly luid: bigint }): string {
+  return `${luid}/${uuid}`;
+}
+
+function rank({ state }: InstanceDescription): number {
+  return state === 'resumed' ? 0 : 1;
+}

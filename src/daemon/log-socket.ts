@@ -1,0 +1,74 @@
+/**
+ * The unix socket before a log server: message after message, in both directions. A stream that
+ * makes no sense is cut off; a mirror that does not read its replies is not read either.
+ */
+
+import { createServer, type Server, type Socket } from 'node:net';
+import { LOG_CLIENTS_MAX } from '../base/limits.ts';
+import type { Logger } from '../base/log.ts';
+import type { LogClient } from '../cluster/log-instance.ts';
+import type { LogServer } from '../cluster/log-server.ts';
+import { encodeUlogMessage, type UlogMessage, UlogReader } from '../dirtylog/ulog-codec.ts';
+import { listenOnUnixSocket } from '../nbd/bind-socket.ts';
+
+export class LogSocket {
+  readonly #logServer: LogServer;
+  readonly #log: Logger;
+  readonly #server: Server;
+  readonly #sockets = new Set<Socket>();
+  #connections = 0;
+
+  constructor(logServer: LogServer, log: Logger) {
+    this.#logServer = logServer;
+    this.#log = log;
+    this.#server = createServer((socket) => this.#accept(socket));
+    this.#server.maxConnections = LOG_CLIENTS_MAX;
+  }
+
+  /** @throws UserError where it cannot listen. */
+  listen(path: string): Promise<void> {
+    return listenOnUnixSocket(this.#server, path);
+  }
+
+  /** Removes the socket, and hangs up. */
+  close(): Promise<void> {
+    return new Promise((resolve) => {
+      this.#server.close(() => resolve());
+      for (const socket of this.#sockets) socket.destroy();
+    });
+  }
+
+  #accept(socket: Socket): void {
+    this.#connections += 1;
+    const name = `mirror ${this.#connections}`;
+    const reader = new UlogReader();
+    const client: LogClient = { name, reply: (message) => this.#reply(socket, message) };
+    this.#sockets.add(socket);
+    this.#logServer.connected(client);
+    this.#log.debug('log server: connected', { client: name });
+    socket.on('data', (bytes) => {
+      const problem = reader.push(bytes, (message) => this.#logServer.handle(client, message));
+      if (problem === null) return;
+      this.#log.warn(`log server: not understood: ${problem}`, { client: name });
+      socket.destroy();
+    });
+    socket.on('drain', () => socket.resume());
+    socket.on('end', () => {
+      if (reader.unfinishedBytes === 0) return;
+      const bytes = reader.unfinishedBytes;
+      this.#log.warn('log server: cut off in the middle of a message', { client: name, bytes });
+    });
+    // 'close' follows each of them.
+    socket.on('error', () => {});
+    socket.on('close', () => {
+      this.#sockets.delete(socket);
+      this.#logServer.disconnected(client);
+      this.#log.debug('log server: disconnected', { client: name });
+    });
+  }
+
+  #reply(socket: Socket, message: UlogMessage): void {
+    if (!socket.writable) return;
+    if (!socket.write(encodeUlogMessage(message))) socket.pause();
+  }
+}
