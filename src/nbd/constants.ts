@@ -14,14 +14,18 @@ export const OPTION_REPLY_MAGIC_LOW = 0x045565a9;
 export const REQUEST_MAGIC = 0x25609513;
 export const SIMPLE_REPLY_MAGIC = 0x67446698;
 export const STRUCTURED_REPLY_MAGIC = 0x668e33ef;
+export const EXTENDED_REQUEST_MAGIC = 0x21e41c71;
+export const EXTENDED_REPLY_MAGIC = 0x6e8a278c;
 
 export const GREETING_SIZE = 18;
 export const CLIENT_FLAGS_SIZE = 4;
 export const OPTION_HEADER_SIZE = 16;
 export const OPTION_REPLY_HEADER_SIZE = 20;
 export const REQUEST_SIZE = 28;
+export const EXTENDED_REQUEST_SIZE = 32;
 export const SIMPLE_REPLY_SIZE = 16;
 export const CHUNK_HEADER_SIZE = 20;
+export const EXTENDED_CHUNK_HEADER_SIZE = 32;
 /** The offset in front of the data of an OFFSET_DATA chunk. */
 export const CHUNK_OFFSET_SIZE = 8;
 /** Zeroes behind the answer to EXPORT_NAME, unless both sides agreed on NO_ZEROES. */
@@ -63,6 +67,7 @@ export const OPTION_REPLIES = {
   ERR_SHUTDOWN: 0x80000007,
   ERR_BLOCK_SIZE_REQD: 0x80000008,
   ERR_TOO_BIG: 0x80000009,
+  ERR_EXT_HEADER_REQD: 0x8000000a,
 } as const;
 
 /** The bit of an option reply's type that marks an error, as a number to compare with. */
@@ -83,6 +88,7 @@ export const TRANSMISSION_FLAGS = {
   SEND_RESIZE: 1 << 9,
   SEND_CACHE: 1 << 10,
   SEND_FAST_ZERO: 1 << 11,
+  BLOCK_STATUS_PAYLOAD: 1 << 12,
 } as const;
 
 export const COMMANDS = {
@@ -112,12 +118,16 @@ export const CHUNKS = {
   OFFSET_DATA: 1,
   OFFSET_HOLE: 2,
   BLOCK_STATUS: 5,
+  BLOCK_STATUS_EXT: 6,
   ERROR: 0x8001,
   ERROR_OFFSET: 0x8002,
 } as const;
 
 /** The bit of a chunk's type that marks an error. */
 export const CHUNK_ERROR_BIT = 0x8000;
+
+/** Status flags of the context `base:allocation`. */
+export const ALLOCATION = { HOLE: 1 << 0, ZERO: 1 << 1 } as const;
 
 /** The only error numbers that may appear on the wire. */
 export const NBD_ERRORS = {

@@ -277,7 +277,7 @@ export class Handshake {
       export: found,
       size: found.bytes.size,
       transmissionFlags: found.transmissionFlags(this.#structuredReplies),
-      structuredReplies: this.#structuredReplies,
+      replyStyle: this.#structuredReplies ? 'structured' : 'simple',
     };
   }
 

@@ -14,6 +14,8 @@ export class PendingRequest {
   cookieHigh = 0;
   cookieLow = 0;
   offset = 0;
+  offsetHigh = 0;
+  offsetLow = 0;
   length = 0;
   /** Bytes that earlier slices have carried out. */
   done = 0;
@@ -44,6 +46,8 @@ export class PendingRequest {
     this.cookieHigh = header.cookieHigh;
     this.cookieLow = header.cookieLow;
     this.offset = header.offset;
+    this.offsetHigh = header.offsetHigh;
+    this.offsetLow = header.offsetLow;
     this.length = header.length;
     this.done = 0;
     this.sliceBytes = NBD_DISCARD_SLICE_BYTES;

@@ -3,20 +3,25 @@
 import { NBD_ERROR_TEXT_BYTES_MAX, NBD_PAYLOAD_BYTES_ADVERTISED } from '../base/limits.ts';
 import type { PooledBuffer } from './buffer-pool.ts';
 import {
+  type Answered,
+  type ChunkForm,
   type Cookie,
-  DATA_CHUNK_PREFIX_SIZE,
+  dataChunkPrefixSize,
+  EXTENDED,
   encodeDataChunkPrefix,
   encodeErrorChunk,
   encodeNoneChunk,
   encodeSimpleReply,
   errorChunkSize,
+  STRUCTURED,
 } from './codec/reply-codec.ts';
-import { CHUNK_HEADER_SIZE, commandName, SIMPLE_REPLY_SIZE } from './constants.ts';
+import { commandName, SIMPLE_REPLY_SIZE } from './constants.ts';
+import type { ReplyStyle } from './negotiated.ts';
 import { errorText } from './printable.ts';
 import type { ReplyQueue } from './reply-queue.ts';
 
 /** A READ with its data, which stand in the reply's buffer behind room for the headers. */
-export interface ReadReply extends Cookie {
+export interface ReadReply extends Answered {
   readonly offset: number;
   readonly length: number;
   readonly replyStart: number;
@@ -24,73 +29,82 @@ export interface ReadReply extends Cookie {
 
 export class ReplyWriter {
   readonly #queue: ReplyQueue;
-  readonly #structured: boolean;
+  /** `null`: replies are simple. */
+  readonly #form: ChunkForm | null;
+  /** What stands before each piece of a READ's data. */
+  readonly #prefixSize: number;
 
-  constructor(queue: ReplyQueue, structuredReplies: boolean) {
+  constructor(queue: ReplyQueue, style: ReplyStyle) {
     this.#queue = queue;
-    this.#structured = structuredReplies;
+    this.#form = style === 'simple' ? null : style === 'extended' ? EXTENDED : STRUCTURED;
+    this.#prefixSize = this.#form === null ? SIMPLE_REPLY_SIZE : dataChunkPrefixSize(this.#form);
   }
 
   /** The longest piece of a READ's data behind one header. */
   get readPieceMax(): number {
-    return this.#structured ? NBD_PAYLOAD_BYTES_ADVERTISED : Number.POSITIVE_INFINITY;
+    return this.#form === null ? Number.POSITIVE_INFINITY : NBD_PAYLOAD_BYTES_ADVERTISED;
   }
 
   /** Bytes of the reply to a READ of `length` bytes. */
   readReplySize(length: number): number {
-    if (!this.#structured) return SIMPLE_REPLY_SIZE + length;
-    return length + DATA_CHUNK_PREFIX_SIZE * Math.ceil(length / NBD_PAYLOAD_BYTES_ADVERTISED);
+    if (this.#form === null) return SIMPLE_REPLY_SIZE + length;
+    return length + this.#prefixSize * Math.ceil(length / NBD_PAYLOAD_BYTES_ADVERTISED);
   }
 
   /** Where in its reply the data of a READ stand that follow the first `done` bytes. */
   dataStart(done: number): number {
-    if (!this.#structured) return SIMPLE_REPLY_SIZE + done;
-    return done + DATA_CHUNK_PREFIX_SIZE * (1 + Math.floor(done / NBD_PAYLOAD_BYTES_ADVERTISED));
+    if (this.#form === null) return SIMPLE_REPLY_SIZE + done;
+    return done + this.#prefixSize * (1 + Math.floor(done / NBD_PAYLOAD_BYTES_ADVERTISED));
   }
 
-  /** Success of anything but a READ: simple replies are short, and always allowed for it. */
-  success(cookie: Cookie): void {
-    this.#simple(cookie, 0);
+  /** Success of anything without content. A simple reply is short, and allowed with structured. */
+  success(request: Answered): void {
+    if (this.#form?.extended === true) this.nothing(request);
+    else this.#simple(request, 0);
   }
 
-  /** Success of a READ of no bytes. */
-  nothingRead(cookie: Cookie): void {
-    if (!this.#structured) {
-      this.#simple(cookie, 0);
+  /** Success of a READ of no bytes: in chunks wherever there are any. */
+  nothing(request: Answered): void {
+    const form = this.#form;
+    if (form === null) {
+      this.#simple(request, 0);
       return;
     }
-    const at = this.#queue.reserve(CHUNK_HEADER_SIZE);
-    encodeNoneChunk(this.#queue.reserved.view, at, cookie);
-    this.#queue.push(this.#queue.reserved, at, CHUNK_HEADER_SIZE);
+    const at = this.#queue.reserve(form.headerSize);
+    encodeNoneChunk(form, this.#queue.reserved.view, at, request);
+    this.#queue.push(this.#queue.reserved, at, form.headerSize);
   }
 
   /** Success of a READ whose data are in `buffer`; takes over the caller's hold of it. */
   data(buffer: PooledBuffer, read: ReadReply): void {
     const { length, replyStart } = read;
-    if (this.#structured) {
+    const form = this.#form;
+    if (form === null) {
+      encodeSimpleReply(buffer.view, replyStart, read, 0);
+    } else {
       for (let done = 0; done < length; done += NBD_PAYLOAD_BYTES_ADVERTISED) {
         const size = Math.min(length - done, NBD_PAYLOAD_BYTES_ADVERTISED);
-        const at = replyStart + this.dataStart(done) - DATA_CHUNK_PREFIX_SIZE;
+        const at = replyStart + this.dataStart(done) - this.#prefixSize;
         const chunk = { offset: read.offset + done, length: size, done: done + size === length };
-        encodeDataChunkPrefix(buffer.view, at, read, chunk);
+        encodeDataChunkPrefix(form, buffer.view, at, read, chunk);
       }
-    } else {
-      encodeSimpleReply(buffer.view, replyStart, read, 0);
     }
     this.#queue.push(buffer, replyStart, this.readReplySize(length));
   }
 
   /** `detail` is for people, where it is known and replies can carry it. */
-  error(cookie: Cookie, command: number, error: number, detail: string | null): void {
-    if (!this.#structured) {
-      this.#simple(cookie, error);
+  error(request: Answered, command: number, error: number, detail: string | null): void {
+    const form = this.#form;
+    if (form === null) {
+      this.#simple(request, error);
       return;
     }
     const text = errorText(detail ?? `${commandName(command)} failed`, NBD_ERROR_TEXT_BYTES_MAX);
-    const size = errorChunkSize(text.length);
+    const size = errorChunkSize(form, text.length);
     const at = this.#queue.reserve(size);
     const buffer = this.#queue.reserved;
-    const textAt = encodeErrorChunk(buffer.view, at, cookie, { error, textSize: text.length });
+    const chunk = { error, textSize: text.length };
+    const textAt = encodeErrorChunk(form, buffer.view, at, request, chunk);
     buffer.bytes.set(text, textAt);
     this.#queue.push(buffer, at, size);
   }

@@ -82,9 +82,9 @@ export class Transmission {
     this.#negotiated = context.negotiated;
     this.#reader = context.reader;
     this.#replies = context.replies;
-    const { size, transmissionFlags, structuredReplies } = context.negotiated;
-    this.#writer = new ReplyWriter(context.replies, structuredReplies);
-    this.#facts = { size, transmissionFlags, structuredReplies, stopping: false };
+    const { size, transmissionFlags, replyStyle } = context.negotiated;
+    this.#writer = new ReplyWriter(context.replies, replyStyle);
+    this.#facts = { size, transmissionFlags, replyStyle, stopping: false };
   }
 
   get unanswered(): number {
@@ -363,7 +363,7 @@ export class Transmission {
     if (pending.command !== COMMANDS.READ) {
       this.#writer.success(pending);
     } else if (pending.reply === null) {
-      this.#writer.nothingRead(pending);
+      this.#writer.nothing(pending);
     } else {
       const buffer = pending.reply;
       pending.reply = null;

@@ -7,7 +7,7 @@
  */
 
 import { NBD_PAYLOAD_BYTES_ADVERTISED, NBD_PAYLOAD_BYTES_MAX } from '../base/limits.ts';
-import type { RequestHeader } from './codec/request-codec.ts';
+import type { RequestFields } from './codec/request-codec.ts';
 import {
   COMMAND_FLAGS,
   COMMANDS,
@@ -15,6 +15,7 @@ import {
   NBD_ERRORS,
   TRANSMISSION_FLAGS,
 } from './constants.ts';
+import type { ReplyStyle } from './negotiated.ts';
 
 /** Why a request is refused; made only then. */
 export interface Refusal {
@@ -25,7 +26,7 @@ export interface Refusal {
 export interface RequestFacts {
   readonly size: number;
   readonly transmissionFlags: number;
-  readonly structuredReplies: boolean;
+  readonly replyStyle: ReplyStyle;
   readonly stopping: boolean;
 }
 
@@ -81,7 +82,7 @@ const RULES: ReadonlyMap<number, CommandRule> = new Map([
 ]);
 
 /** `null` for a request that may be carried out. */
-export function validateRequest(request: RequestHeader, facts: RequestFacts): Refusal | null {
+export function validateRequest(request: RequestFields, facts: RequestFacts): Refusal | null {
   const rule = RULES.get(request.command);
   if (rule === undefined) {
     return refuse(EINVAL, `${commandName(request.command)} is not supported`);
@@ -102,7 +103,7 @@ export function validateRequest(request: RequestHeader, facts: RequestFacts): Re
     return refuse(EINVAL, `${rule.name} is not offered by this export`);
   }
   if (request.command === COMMANDS.READ) {
-    const tooLong = checkReadLength(request, facts.structuredReplies);
+    const tooLong = checkReadLength(request);
     if (tooLong !== null) return tooLong;
   }
   if (facts.stopping) return refuse(ESHUTDOWN, `${rule.name}: server is stopping`);
@@ -120,7 +121,7 @@ function flagsAllowed(rule: CommandRule, flags: number, transmissionFlags: numbe
   return (flags & ~allowed) === 0;
 }
 
-function checkRange(rule: CommandRule, request: RequestHeader, size: number): Refusal | null {
+function checkRange(rule: CommandRule, request: RequestFields, size: number): Refusal | null {
   const { offset, length } = request;
   // In this form nothing can exceed what a number holds exactly.
   if (offset <= size && length <= size - offset) return null;
@@ -130,20 +131,20 @@ function checkRange(rule: CommandRule, request: RequestHeader, size: number): Re
   );
 }
 
-function checkNoRange(rule: CommandRule, request: RequestHeader): Refusal | null {
+function checkNoRange(rule: CommandRule, request: RequestFields): Refusal | null {
   if (request.offset === 0 && request.length === 0) return null;
   const { offset, length } = request;
   return refuse(EINVAL, `${rule.name}: offset is ${offset}, length is ${length}, must be 0`);
 }
 
-function checkReadLength(request: RequestHeader, structuredReplies: boolean): Refusal | null {
+function checkReadLength(request: RequestFields): Refusal | null {
   if (request.length > NBD_PAYLOAD_BYTES_MAX) {
     return refuse(
       EINVAL,
       `READ: length is ${request.length} bytes, must be at most ${NBD_PAYLOAD_BYTES_MAX}`,
     );
   }
-  const inOneChunk = structuredReplies && (request.flags & COMMAND_FLAGS.DF) !== 0;
+  const inOneChunk = (request.flags & COMMAND_FLAGS.DF) !== 0;
   if (inOneChunk && request.length > NBD_PAYLOAD_BYTES_ADVERTISED) {
     return refuse(
       EOVERFLOW,

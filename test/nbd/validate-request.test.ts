@@ -33,7 +33,7 @@ function errorOf(one: Case): number {
         rotational: false,
         structuredReplies,
       }),
-      structuredReplies,
+      replyStyle: structuredReplies ? 'structured' : 'simple',
       stopping: one.stopping ?? false,
     },
   );

@@ -63,7 +63,7 @@ export interface RequestFields {
   readonly type: number;
   readonly cookie?: bigint;
   readonly offset?: bigint | number;
-  readonly length?: number;
+  readonly length?: number | bigint;
   readonly payload?: Uint8Array;
   readonly magic?: number;
 }
@@ -89,7 +89,21 @@ export function request(fields: RequestFields): Buffer {
     u16(fields.type),
     u64(fields.cookie ?? 0n),
     u64(BigInt(fields.offset ?? 0)),
-    u32(fields.length ?? payload.length),
+    u32(Number(fields.length ?? payload.length)),
+    payload,
+  ]);
+}
+
+/** The same with an extended header. */
+export function extendedRequest(fields: RequestFields): Buffer {
+  const payload = fields.payload ?? Buffer.alloc(0);
+  return Buffer.concat([
+    u32(fields.magic ?? 0x21e41c71),
+    u16(fields.flags ?? 0),
+    u16(fields.type),
+    u64(fields.cookie ?? 0n),
+    u64(BigInt(fields.offset ?? 0)),
+    u64(BigInt(fields.length ?? payload.length)),
     payload,
   ]);
 }

@@ -2,7 +2,12 @@
 
 import { NBD_PAYLOAD_BYTES_MAX } from '../../base/limits.ts';
 import type { FrameReader } from '../codec/frame-reader.ts';
-import { decodeChunkHeader, decodeErrorPayload, decodeSimpleReply } from '../codec/reply-codec.ts';
+import {
+  decodeChunkHeader,
+  decodeErrorPayload,
+  decodeSimpleReply,
+  STRUCTURED,
+} from '../codec/reply-codec.ts';
 import {
   CHUNK_ERROR_BIT,
   CHUNK_HEADER_SIZE,
@@ -74,7 +79,7 @@ export class ReplyReader {
 
   #chunk(reader: FrameReader): boolean {
     if (!reader.need(CHUNK_HEADER_SIZE)) return false;
-    const header = decodeChunkHeader(reader.buffer.view, reader.start);
+    const header = decodeChunkHeader(STRUCTURED, reader.buffer.view, reader.start);
     if (header === null) throw new NbdConnectionError('Server sent a reply with a wrong magic');
     if (header.length > NBD_PAYLOAD_BYTES_MAX + CHUNK_OFFSET_SIZE) {
       throw new NbdConnectionError(`Server sent a chunk of ${header.length} bytes`);

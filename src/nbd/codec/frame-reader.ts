@@ -27,6 +27,8 @@ const TAIL_BYTES = 2 ** 12;
 const STREAMING_BYTES_MAX = 2 ** 22;
 
 export class FrameReader {
+  /** The size of a request's header: large frames come between such. */
+  headerSize = REQUEST_SIZE;
   readonly #pool: BufferPool;
   #buffer: PooledBuffer;
   #start = 0;
@@ -79,7 +81,7 @@ export class FrameReader {
 
   /** Where the next received bytes are to be placed; valid until the next call of any method. */
   window(): Buffer {
-    const needed = Math.max(this.#needed, REQUEST_SIZE);
+    const needed = Math.max(this.#needed, this.headerSize);
     const isLarge = needed >= LARGE_FRAME_BYTES;
     const afterLarge = this.#afterLarge;
     this.#afterLarge = false;
@@ -90,13 +92,13 @@ export class FrameReader {
     if (this.#start === this.#end && this.#buffer.exclusive && mayStay) {
       this.#start = 0;
       this.#end = 0;
-    } else if (needed === REQUEST_SIZE && room < WINDOW_BYTES_MIN && !afterLarge) {
+    } else if (needed === this.headerSize && room < WINDOW_BYTES_MIN && !afterLarge) {
       this.#move(needed);
     }
     if (this.#start + needed > this.#buffer.bytes.length) this.#move(needed);
     let limit = this.#buffer.bytes.length;
-    if (isLarge) limit = Math.min(limit, this.#start + needed + REQUEST_SIZE);
-    else if (afterLarge && needed === REQUEST_SIZE && this.#start > 0)
+    if (isLarge) limit = Math.min(limit, this.#start + needed + this.headerSize);
+    else if (afterLarge && needed === this.headerSize && this.#start > 0)
       limit = Math.min(limit, this.#start + TAIL_BYTES);
     assert(limit > this.#end, 'There is no room to receive anything');
     return this.#buffer.bytes.subarray(this.#end, limit);
@@ -126,7 +128,7 @@ export class FrameReader {
   /** Goes on in a new buffer, with room for a frame of `size` bytes. */
   #move(size: number): void {
     const old = this.#buffer;
-    this.#buffer = this.#pool.take(Math.max(BUFFER_BYTES, size + REQUEST_SIZE));
+    this.#buffer = this.#pool.take(Math.max(BUFFER_BYTES, size + this.headerSize));
     old.bytes.copy(this.#buffer.bytes, 0, this.#start, this.#end);
     old.release();
     this.#end -= this.#start;
