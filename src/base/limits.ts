@@ -78,6 +78,12 @@ export const NBD_ERROR_TEXT_BYTES_MAX = 512;
 export const NBD_DISCARD_SLICE_BYTES = 256 * 2 ** 20;
 export const NBD_ZERO_SLICE_BYTES = 2 ** 20;
 
+/** NBD: extents in one answer to BLOCK_STATUS; a client comes back for more. */
+export const NBD_STATUS_EXTENTS_MAX = 4096;
+
+/** NBD: READs from this size on, and holes in them, are worth a look for holes. */
+export const NBD_SPARSE_READ_BYTES_MIN = 65_536;
+
 /** A unix socket's path: sun_path has 108 bytes, one of them for the NUL. */
 export const UNIX_SOCKET_PATH_BYTES_MAX = 107;
 

@@ -14,6 +14,7 @@ import { NBD_ERRORS } from './constants.ts';
 import type { Export } from './export.ts';
 import type { ExportList } from './export-list.ts';
 import { Handshake } from './handshake.ts';
+import type { HandshakeFeatures } from './handshake-features.ts';
 import type { PayloadBudget } from './payload-budget.ts';
 import { ReplyQueue } from './reply-queue.ts';
 import { Transmission } from './transmission.ts';
@@ -24,6 +25,7 @@ export interface ConnectionContext {
   readonly clock: Clock;
   readonly log: Logger;
   readonly exports: ExportList;
+  readonly features: HandshakeFeatures;
   readonly pool: BufferPool;
   readonly budget: PayloadBudget;
   /** 0 for no limit. */
@@ -74,6 +76,7 @@ export class Connection implements TransportSink {
     transport.start(this);
     this.#handshake = new Handshake({
       exports: context.exports,
+      features: context.features,
       stopping: () => context.stopping(),
       send: (bytes) => transport.send(bytes, nothing),
     });

@@ -7,6 +7,8 @@ import { sectorsToBytes } from '../base/units.ts';
 import type { AlignDevice } from '../block/align-device.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { TRANSMISSION_FLAGS } from './constants.ts';
+import type { MetaContext } from './meta-context.ts';
+import type { ReplyStyle } from './negotiated.ts';
 import { printable } from './printable.ts';
 
 export interface ExportOptions {
@@ -17,6 +19,8 @@ export interface ExportOptions {
   readonly device: BlockDevice;
   readonly readOnly?: boolean;
   readonly connectionsMax?: number;
+  /** What clients may ask about ranges of it. */
+  readonly contexts?: readonly MetaContext[];
   /** A connection uses the device from now on, or does not any more. */
   readonly onAttached?: () => void;
   readonly onDetached?: () => void;
@@ -28,6 +32,7 @@ export class Export {
   /** Shared by every connection to the device, by whatever export. */
   readonly bytes: AlignDevice;
   readonly connectionsMax: number;
+  readonly contexts: readonly MetaContext[];
   readonly #options: ExportOptions;
   #name: string;
   #connectionCount = 0;
@@ -41,6 +46,7 @@ export class Export {
     this.description = checkString('description', options.description ?? '', options.name);
     this.device = options.device;
     this.bytes = bytes;
+    this.contexts = options.contexts ?? [];
     this.connectionsMax = options.connectionsMax ?? NBD_CONNECTIONS_MAX;
     if (!Number.isSafeInteger(sectorsToBytes(options.device.sizeSectors))) {
       throw new UserError(
@@ -98,9 +104,11 @@ export class Export {
     this.#options.onDetached?.();
   }
 
-  transmissionFlags(structuredReplies: boolean): number {
+  /** `contextCount`: how many metadata contexts the client has selected for it. */
+  transmissionFlags(replyStyle: ReplyStyle, contextCount: number): number {
     const { discard, rotational } = this.device.capabilities;
-    return transmissionFlags({ readOnly: this.readOnly, discard, rotational, structuredReplies });
+    const { readOnly } = this;
+    return transmissionFlags({ readOnly, discard, rotational, replyStyle, contextCount });
   }
 }
 
@@ -109,7 +117,8 @@ export function transmissionFlags(facts: {
   readonly readOnly: boolean;
   readonly discard: boolean;
   readonly rotational: boolean;
-  readonly structuredReplies: boolean;
+  readonly replyStyle: ReplyStyle;
+  readonly contextCount: number;
 }): number {
   // All connections share one device without any cache in between: several may be used at once.
   let flags =
@@ -119,7 +128,10 @@ export function transmissionFlags(facts: {
     TRANSMISSION_FLAGS.CAN_MULTI_CONN |
     TRANSMISSION_FLAGS.SEND_CACHE;
   if (facts.rotational) flags |= TRANSMISSION_FLAGS.ROTATIONAL;
-  if (facts.structuredReplies) flags |= TRANSMISSION_FLAGS.SEND_DF;
+  if (facts.replyStyle !== 'simple') flags |= TRANSMISSION_FLAGS.SEND_DF;
+  if (facts.replyStyle === 'extended' && facts.contextCount > 0) {
+    flags |= TRANSMISSION_FLAGS.BLOCK_STATUS_PAYLOAD;
+  }
   if (facts.readOnly) return flags | TRANSMISSION_FLAGS.READ_ONLY;
   // FAST_ZERO is understood: it is always refused at once, as no zeroing is promised to be fast.
   flags |= TRANSMISSION_FLAGS.SEND_WRITE_ZEROES | TRANSMISSION_FLAGS.SEND_FAST_ZERO;

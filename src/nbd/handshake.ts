@@ -3,7 +3,7 @@
  *
  * Invariants: the data of an option are consumed whole, whatever the verdict; at most one option
  * is in progress; a connection is dropped only for a broken MUST, a failed EXPORT_NAME, or excess.
- * STARTTLS, metadata contexts and extended headers get their row in `OPTION_RULES` when they come.
+ * STARTTLS gets its row in `OPTION_RULES` when it comes.
  */
 
 import { assert, unreachable } from '../base/assert.ts';
@@ -27,6 +27,7 @@ import {
   encodeServerReply,
   encodeTextInfo,
 } from './codec/handshake-codec.ts';
+import { decodeContextRequest, encodeContextReply } from './codec/meta-context-codec.ts';
 import {
   CLIENT_FLAGS,
   CLIENT_FLAGS_SIZE,
@@ -38,7 +39,9 @@ import {
 } from './constants.ts';
 import type { Export } from './export.ts';
 import type { ExportList } from './export-list.ts';
-import type { Negotiated } from './negotiated.ts';
+import type { HandshakeFeatures } from './handshake-features.ts';
+import { listContexts, type SelectedContext, selectContexts } from './meta-context.ts';
+import type { Negotiated, ReplyStyle } from './negotiated.ts';
 import { errorText, printable } from './printable.ts';
 
 /** Advertised with every INFO and GO: any offset and length is served. */
@@ -50,6 +53,7 @@ export const BLOCK_SIZES = {
 
 export interface HandshakeContext {
   readonly exports: ExportList;
+  readonly features: HandshakeFeatures;
   stopping(): boolean;
   /** One answer, given to the transport as one write. */
   send(bytes: Buffer): void;
@@ -67,6 +71,8 @@ type State = 'client-flags' | 'option-header' | 'option-data' | 'skipped-data' |
 type Step = State | 'close' | 'drop' | null;
 
 interface OptionRule {
+  /** Without this feature the option is as unknown as any other. */
+  readonly feature?: 'structuredReplies' | 'extendedHeaders';
   /** An option that takes no data gets INVALID with some. ABORT ignores them. */
   readonly data: 'none' | 'some' | 'ignored';
   /** Answered even while the server stops. */
@@ -85,7 +91,16 @@ const OPTION_RULES: ReadonlyMap<number, OptionRule> = new Map<number, OptionRule
   [OPTIONS.LIST, { data: 'none', run: (h) => h.list() }],
   [OPTIONS.INFO, { data: 'some', run: (h, data) => h.info(OPTIONS.INFO, data) }],
   [OPTIONS.GO, { data: 'some', run: (h, data) => h.info(OPTIONS.GO, data) }],
-  [OPTIONS.STRUCTURED_REPLY, { data: 'none', run: (h) => h.structuredReply() }],
+  [
+    OPTIONS.STRUCTURED_REPLY,
+    { data: 'none', feature: 'structuredReplies', run: (h) => h.structuredReply() },
+  ],
+  [OPTIONS.LIST_META_CONTEXT, { data: 'some', run: (h, data) => h.listMetaContext(data) }],
+  [OPTIONS.SET_META_CONTEXT, { data: 'some', run: (h, data) => h.setMetaContext(data) }],
+  [
+    OPTIONS.EXTENDED_HEADERS,
+    { data: 'none', feature: 'extendedHeaders', run: (h) => h.extendedHeaders() },
+  ],
 ]);
 
 export class Handshake {
@@ -93,7 +108,10 @@ export class Handshake {
   #state: State = 'client-flags';
   #fixedNewstyle = false;
   #noZeroes = false;
-  #structuredReplies = false;
+  #replyStyle: ReplyStyle = 'simple';
+  /** What SET_META_CONTEXT has selected, and of which export. */
+  #selection: { readonly export: Export; readonly contexts: readonly SelectedContext[] } | null =
+    null;
   #option = 0;
   #dataLength = 0;
   #optionCount = 0;
@@ -111,7 +129,7 @@ export class Handshake {
   /** Sends the greeting at once: the server speaks first. */
   constructor(context: HandshakeContext) {
     this.#context = context;
-    context.send(encodeGreeting());
+    context.send(encodeGreeting(context.features.handshakeFlags));
   }
 
   /** Set once `advance` said `done`. */
@@ -145,8 +163,9 @@ export class Handshake {
     if (!reader.need(CLIENT_FLAGS_SIZE)) return null;
     const flags = reader.peek(CLIENT_FLAGS_SIZE).readUInt32BE(0);
     reader.consume(CLIENT_FLAGS_SIZE);
-    const known = CLIENT_FLAGS.C_FIXED_NEWSTYLE | CLIENT_FLAGS.C_NO_ZEROES;
-    if ((flags & ~known) !== 0) return this.#drop(`client flags are 0x${flags.toString(16)}`);
+    // Client flags have the bits of the handshake flags that they answer.
+    const offered = this.#context.features.handshakeFlags;
+    if ((flags & ~offered) !== 0) return this.#drop(`client flags are 0x${flags.toString(16)}`);
     this.#fixedNewstyle = (flags & CLIENT_FLAGS.C_FIXED_NEWSTYLE) !== 0;
     this.#noZeroes = (flags & CLIENT_FLAGS.C_NO_ZEROES) !== 0;
     return 'option-header';
@@ -160,6 +179,8 @@ export class Handshake {
     this.#option = header.option;
     this.#dataLength = header.length;
     this.#optionCount += 1;
+    // It replaces an earlier selection also when it fails, in whatever way.
+    if (header.option === OPTIONS.SET_META_CONTEXT) this.#selection = null;
     const optionsMax = NBD_OPTIONS_MAX * (1 + this.#context.exports.all.length);
     if (this.#optionCount > optionsMax) return this.#drop(`more than ${optionsMax} options`);
     if (!this.#fixedNewstyle && header.option !== OPTIONS.EXPORT_NAME) {
@@ -181,7 +202,7 @@ export class Handshake {
     if (this.#context.stopping() && rule?.whileStopping !== true) {
       return this.#fail(OPTION_REPLIES.ERR_SHUTDOWN, 'server is stopping');
     }
-    if (rule === undefined) {
+    if (rule === undefined || !this.#isOffered(rule)) {
       return this.#fail(OPTION_REPLIES.ERR_UNSUP, `${optionName(option)} is not supported`);
     }
     if (rule.data === 'none' && data.length > 0) {
@@ -208,7 +229,12 @@ export class Handshake {
     );
   }
 
+  #isOffered({ feature }: OptionRule): boolean {
+    return feature === undefined || this.#context.features[feature];
+  }
+
   exportName(data: Buffer): Step {
+    if (this.#replyStyle === 'extended') return this.#drop('EXPORT_NAME after EXTENDED_HEADERS');
     const name = decodeName(data);
     const found = name === null ? undefined : this.#context.exports.find(name);
     if (found === undefined) {
@@ -231,9 +257,7 @@ export class Handshake {
     const entries = this.#context.exports.listed.map((one) =>
       encodeServerReply(OPTIONS.LIST, one.name, one.description),
     );
-    const ack = encodeOptionReply(OPTIONS.LIST, OPTION_REPLIES.ACK);
-    this.#context.send(Buffer.concat([...entries, ack]));
-    return 'option-header';
+    return this.#acknowledge(entries);
   }
 
   /** INFO and GO differ in their last step only. */
@@ -243,10 +267,7 @@ export class Handshake {
       return this.#fail(OPTION_REPLIES.ERR_INVALID, `${optionName(option)}: ${request}`);
     }
     const found = this.#context.exports.find(request.name);
-    if (found === undefined) {
-      const shown = printable(request.name);
-      return this.#fail(OPTION_REPLIES.ERR_UNKNOWN, `there is no export "${shown}"`);
-    }
+    if (found === undefined) return this.#failUnknown(request.name);
     if (option === OPTIONS.GO && isFull(found)) {
       const text = `export "${found.name}" serves ${found.connectionsMax} connections, its most`;
       return this.#fail(OPTION_REPLIES.ERR_POLICY, text);
@@ -267,23 +288,84 @@ export class Handshake {
   }
 
   structuredReply(): Step {
-    this.#structuredReplies = true;
-    this.#context.send(encodeOptionReply(OPTIONS.STRUCTURED_REPLY, OPTION_REPLIES.ACK));
-    return 'option-header';
+    if (this.#replyStyle === 'extended') {
+      const text = 'extended headers are agreed, and take precedence';
+      return this.#fail(OPTION_REPLIES.ERR_EXT_HEADER_REQD, text);
+    }
+    this.#replyStyle = 'structured';
+    return this.#acknowledge();
+  }
+
+  extendedHeaders(): Step {
+    this.#replyStyle = 'extended';
+    return this.#acknowledge();
+  }
+
+  listMetaContext(data: Buffer): Step {
+    const request = this.#contextRequest(data);
+    if (request === null) return 'option-header';
+    const replies = listContexts(request.export.contexts, request.queries).map(({ name }) =>
+      encodeContextReply(this.#option, { id: 0, name }),
+    );
+    return this.#acknowledge(replies);
+  }
+
+  setMetaContext(data: Buffer): Step {
+    if (this.#replyStyle === 'simple') {
+      const text = 'SET_META_CONTEXT: structured replies or extended headers must be agreed before';
+      return this.#fail(OPTION_REPLIES.ERR_INVALID, text);
+    }
+    const request = this.#contextRequest(data);
+    if (request === null) return 'option-header';
+    const contexts = selectContexts(request.export.contexts, request.queries);
+    this.#selection = { export: request.export, contexts };
+    const replies = contexts.map(({ id, context }) =>
+      encodeContextReply(this.#option, { id, name: context.name }),
+    );
+    return this.#acknowledge(replies);
+  }
+
+  /** `null`: the option was refused. */
+  #contextRequest(data: Buffer): { export: Export; queries: readonly string[] } | null {
+    const request = decodeContextRequest(data);
+    if (typeof request === 'string') {
+      this.#fail(OPTION_REPLIES.ERR_INVALID, `${optionName(this.#option)}: ${request}`);
+      return null;
+    }
+    const found = this.#context.exports.find(request.exportName);
+    if (found === undefined) {
+      this.#failUnknown(request.exportName);
+      return null;
+    }
+    return { export: found, queries: request.queries };
   }
 
   #agree(found: Export): Negotiated {
+    const replyStyle = this.#replyStyle;
+    // Two names of one export are one export: "" and its own.
+    const contexts = this.#selection?.export === found ? this.#selection.contexts : [];
     return {
       export: found,
       size: found.bytes.size,
-      transmissionFlags: found.transmissionFlags(this.#structuredReplies),
-      replyStyle: this.#structuredReplies ? 'structured' : 'simple',
+      transmissionFlags: found.transmissionFlags(replyStyle, contexts.length),
+      replyStyle,
+      contexts,
     };
   }
 
   #enterTransmission(negotiated: Negotiated): Step {
     this.#negotiated = negotiated;
     return 'transmission';
+  }
+
+  #acknowledge(replies: readonly Buffer[] = []): Step {
+    const ack = encodeOptionReply(this.#option, OPTION_REPLIES.ACK);
+    this.#context.send(Buffer.concat([...replies, ack]));
+    return 'option-header';
+  }
+
+  #failUnknown(name: string): Step {
+    return this.#fail(OPTION_REPLIES.ERR_UNKNOWN, `there is no export "${printable(name)}"`);
   }
 
   #fail(type: number, text: string): Step {

@@ -3,10 +3,11 @@
  */
 
 import type { Export } from './export.ts';
+import type { SelectedContext } from './meta-context.ts';
 
 /**
- * - `structured`: READ is answered by chunks, and errors carry text. - `extended`: so is everything,
- *   and headers of requests and chunks have 64-bit lengths.
+ * - `structured`: READ is answered by chunks, and errors carry text.
+ * - `extended`: everything is, and the headers of requests and chunks have 64-bit lengths.
  */
 export type ReplyStyle = 'simple' | 'structured' | 'extended';
 
@@ -16,4 +17,6 @@ export interface Negotiated {
   readonly size: number;
   readonly transmissionFlags: number;
   readonly replyStyle: ReplyStyle;
+  /** What BLOCK_STATUS answers with. */
+  readonly contexts: readonly SelectedContext[];
 }

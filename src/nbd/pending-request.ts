@@ -7,6 +7,9 @@ import { NBD_DISCARD_SLICE_BYTES } from '../base/limits.ts';
 import { ByteRequest, type ByteRequestEnd } from '../block/byte-request.ts';
 import type { PooledBuffer } from './buffer-pool.ts';
 import type { RequestHeader } from './codec/request-codec.ts';
+import type { SelectedContext } from './meta-context.ts';
+
+const NO_CONTEXTS: readonly SelectedContext[] = [];
 
 export class PendingRequest {
   readonly request: ByteRequest;
@@ -32,6 +35,11 @@ export class PendingRequest {
   /** Holds the reply of a READ. */
   reply: PooledBuffer | null = null;
   replyStart = 0;
+  /** Bytes before `offset` that were asked for as well, and are known to be zeroes. */
+  holeBytes = 0;
+  /** Of BLOCK_STATUS. */
+  contexts: readonly SelectedContext[] = NO_CONTEXTS;
+  reqOne = false;
   busy = false;
   /** The client has its answer, or will not get one; only the device still works on it. */
   answered = false;
@@ -50,6 +58,7 @@ export class PendingRequest {
     this.offsetLow = header.offsetLow;
     this.length = header.length;
     this.done = 0;
+    this.holeBytes = 0;
     this.sliceBytes = NBD_DISCARD_SLICE_BYTES;
     this.zeroesFromMemory = false;
     this.payloadBytes = payloadBytes;

@@ -1,5 +1,6 @@
 /** Replies of one connection, in the form that was negotiated, from outcomes to the reply queue. */
 
+import { assert } from '../base/assert.ts';
 import { NBD_ERROR_TEXT_BYTES_MAX, NBD_PAYLOAD_BYTES_ADVERTISED } from '../base/limits.ts';
 import type { PooledBuffer } from './buffer-pool.ts';
 import {
@@ -10,11 +11,15 @@ import {
   EXTENDED,
   encodeDataChunkPrefix,
   encodeErrorChunk,
+  encodeHoleChunk,
   encodeNoneChunk,
   encodeSimpleReply,
   errorChunkSize,
+  holeChunkSize,
+  type RangeChunk,
   STRUCTURED,
 } from './codec/reply-codec.ts';
+import { type ContextStatus, encodeStatusChunk, statusChunkSize } from './codec/status-codec.ts';
 import { commandName, SIMPLE_REPLY_SIZE } from './constants.ts';
 import type { ReplyStyle } from './negotiated.ts';
 import { errorText } from './printable.ts';
@@ -90,6 +95,29 @@ export class ReplyWriter {
       }
     }
     this.#queue.push(buffer, replyStart, this.readReplySize(length));
+  }
+
+  /** A part of a READ that reads as zeroes; the last part of it where `done`. */
+  hole(request: Answered, chunk: RangeChunk): void {
+    const form = this.#form;
+    assert(form !== null, 'A hole in a simple reply');
+    const size = holeChunkSize(form);
+    const at = this.#queue.reserve(size);
+    encodeHoleChunk(form, this.#queue.reserved.view, at, request, chunk);
+    this.#queue.push(this.#queue.reserved, at, size);
+  }
+
+  /** Success of BLOCK_STATUS: a chunk for each context. */
+  statuses(request: Answered, statuses: readonly ContextStatus[]): void {
+    const form = this.#form;
+    assert(form !== null, 'A status in a simple reply');
+    for (const [index, status] of statuses.entries()) {
+      const size = statusChunkSize(form, status.extents.length);
+      const at = this.#queue.reserve(size);
+      const chunk = { ...status, done: index === statuses.length - 1 };
+      encodeStatusChunk(form, this.#queue.reserved.view, at, request, chunk);
+      this.#queue.push(this.#queue.reserved, at, size);
+    }
   }
 
   /** `detail` is for people, where it is known and replies can carry it. */

@@ -16,6 +16,7 @@ import { Connection, type ConnectionContext } from './connection.ts';
 import { NBD_ERRORS } from './constants.ts';
 import type { Export, ExportOptions } from './export.ts';
 import { ExportList } from './export-list.ts';
+import { ALL_FEATURES, type HandshakeFeatures } from './handshake-features.ts';
 import { Listener } from './listener.ts';
 import { PayloadBudget } from './payload-budget.ts';
 import type { ListenAddress, Transport } from './transport.ts';
@@ -32,6 +33,8 @@ export interface NbdServerOptions {
   readonly log: Logger;
   readonly exports?: readonly ExportOptions[];
   readonly limits?: NbdServerLimits;
+  /** All by default. */
+  readonly features?: HandshakeFeatures;
 }
 
 /** One refusal of a connection is logged per so many milliseconds. */
@@ -64,6 +67,7 @@ export class NbdServer {
       clock,
       log,
       exports: this.#exports,
+      features: options.features ?? ALL_FEATURES,
       pool: this.#pool,
       budget: new PayloadBudget(limits.payloadBytesMax ?? NBD_SERVER_BYTES_IN_FLIGHT_MAX),
       handshakeMsMax: limits.handshakeMsMax ?? NBD_HANDSHAKE_MS_MAX,

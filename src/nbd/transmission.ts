@@ -14,23 +14,23 @@ import type { Clock } from '../base/clock.ts';
 import { EIO, type IoResult, OK } from '../base/errno.ts';
 import {
   NBD_BYTES_IN_FLIGHT_MAX,
-  NBD_PAYLOAD_BYTES_MAX,
   NBD_REPLY_BYTES_QUEUED_MAX,
   NBD_REQUESTS_IN_FLIGHT_MAX,
   NBD_ZERO_SLICE_BYTES,
 } from '../base/limits.ts';
 import type { ByteRequest } from '../block/byte-request.ts';
+import { StatusTurns, statusOf } from './block-status.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { FrameReader } from './codec/frame-reader.ts';
-import { decodeRequest, RequestHeader } from './codec/request-codec.ts';
-import { COMMAND_FLAGS, COMMANDS, REQUEST_SIZE } from './constants.ts';
+import type { RequestHeader } from './codec/request-codec.ts';
+import { COMMAND_FLAGS, COMMANDS } from './constants.ts';
 import { toNbdError } from './errno-map.ts';
 import type { Negotiated } from './negotiated.ts';
 import type { PayloadBudget } from './payload-budget.ts';
 import { PendingRequest } from './pending-request.ts';
 import type { ReplyQueue } from './reply-queue.ts';
 import { ReplyWriter } from './reply-writer.ts';
-import { type Refusal, type RequestFacts, validateRequest } from './validate-request.ts';
+import { RequestIntake } from './request-intake.ts';
 
 /**
  * - `more`: everything received is parsed. - `stopped`: a bound is reached; `mayContinue` says
@@ -57,11 +57,11 @@ export class Transmission {
   readonly #reader: FrameReader;
   readonly #replies: ReplyQueue;
   readonly #writer: ReplyWriter;
-  readonly #facts: { -readonly [Key in keyof RequestFacts]: RequestFacts[Key] };
-  readonly #header = new RequestHeader();
-  #phase: 'header' | 'admission' | 'payload' | 'refused-payload' = 'header';
-  #refusal: Refusal | null = null;
-  #payloadLeft = 0;
+  readonly #intake: RequestIntake;
+  /** Of the latest request. */
+  readonly #header: RequestHeader;
+  #phase: 'intake' | 'admission' | 'payload' = 'intake';
+  readonly #statusTurns: StatusTurns;
   #parsing = false;
   /** Every object ever made, and those of them that are free. */
   readonly #requests: PendingRequest[] = [];
@@ -70,7 +70,6 @@ export class Transmission {
   #unanswered = 0;
   #payloadBytes = 0;
   #clientGone = false;
-  #dropReason = '';
 
   readonly #ended = (request: ByteRequest, result: IoResult): void => {
     this.#sliceEnded(request.context as PendingRequest, result);
@@ -82,9 +81,11 @@ export class Transmission {
     this.#negotiated = context.negotiated;
     this.#reader = context.reader;
     this.#replies = context.replies;
-    const { size, transmissionFlags, replyStyle } = context.negotiated;
-    this.#writer = new ReplyWriter(context.replies, replyStyle);
-    this.#facts = { size, transmissionFlags, replyStyle, stopping: false };
+    this.#writer = new ReplyWriter(context.replies, context.negotiated.replyStyle);
+    const stopping = (): boolean => context.stopping();
+    this.#intake = new RequestIntake(context.negotiated, context.reader, stopping);
+    this.#header = this.#intake.header;
+    this.#statusTurns = new StatusTurns(context.clock, (pending) => this.#finish(pending, OK));
   }
 
   get unanswered(): number {
@@ -92,12 +93,12 @@ export class Transmission {
   }
 
   get dropReason(): string {
-    return this.#dropReason;
+    return this.#intake.dropReason;
   }
 
   /** Nothing of an unfinished request was received. */
   get betweenRequests(): boolean {
-    return this.#phase === 'header' && this.#reader.available === 0;
+    return this.#phase === 'intake' && this.#intake.idle && this.#reader.available === 0;
   }
 
   /** Parses and starts all that was received, then sends what has ended already. */
@@ -146,11 +147,12 @@ export class Transmission {
   #parse(): TransmissionOutcome {
     for (;;) {
       switch (this.#phase) {
-        case 'header': {
+        case 'intake': {
           if (this.#replies.queuedBytes > NBD_REPLY_BYTES_QUEUED_MAX) return 'stopped';
-          if (!this.#reader.need(REQUEST_SIZE)) return 'more';
-          const outcome = this.#parseHeader();
-          if (outcome !== null) return outcome;
+          const outcome = this.#intake.next();
+          if (outcome === 'accepted') this.#phase = 'admission';
+          else if (outcome === 'refused') this.#refuse();
+          else return outcome;
           break;
         }
         case 'admission':
@@ -158,52 +160,15 @@ export class Transmission {
           break;
         case 'payload':
           if (!this.#reader.need(this.#header.length)) return 'more';
-          this.#phase = 'header';
+          this.#phase = 'intake';
           this.#start(this.#takePending());
           break;
-        case 'refused-payload': {
-          const size = Math.min(this.#reader.available, this.#payloadLeft);
-          this.#reader.consume(size);
-          this.#payloadLeft -= size;
-          if (this.#payloadLeft > 0) {
-            this.#reader.need(1);
-            return 'more';
-          }
-          this.#refuse();
-          break;
-        }
       }
     }
   }
 
-  #parseHeader(): TransmissionOutcome | null {
-    const header = this.#header;
-    const isRequest = decodeRequest(this.#reader.buffer.view, this.#reader.start, header);
-    if (!isRequest) return this.#drop('request with a wrong magic');
-    this.#reader.consume(REQUEST_SIZE);
-    if (header.command === COMMANDS.DISC) return 'disconnect';
-    const isWrite = header.command === COMMANDS.WRITE;
-    if (isWrite && header.length > NBD_PAYLOAD_BYTES_MAX) {
-      return this.#drop(
-        `WRITE of ${header.length} bytes, must be at most ${NBD_PAYLOAD_BYTES_MAX}`,
-      );
-    }
-    this.#facts.stopping = this.#context.stopping();
-    this.#refusal = validateRequest(header, this.#facts);
-    if (this.#refusal === null) {
-      this.#phase = 'admission';
-    } else if (isWrite) {
-      this.#payloadLeft = header.length;
-      this.#phase = 'refused-payload';
-    } else {
-      this.#refuse();
-    }
-    return null;
-  }
-
   #refuse(): void {
-    this.#phase = 'header';
-    const { error, text } = this.#refusal!;
+    const { error, text } = this.#intake.refusal;
     this.#writer.error(this.#header, this.#header.command, error, text);
   }
 
@@ -225,7 +190,7 @@ export class Transmission {
       this.#phase = 'payload';
       return true;
     }
-    this.#phase = 'header';
+    this.#phase = 'intake';
     this.#start(this.#takePending());
     return true;
   }
@@ -254,6 +219,12 @@ export class Transmission {
       request.length = 0;
       request.data = null;
       this.#negotiated.export.bytes.submit(request);
+      return;
+    }
+    if (command === COMMANDS.BLOCK_STATUS) {
+      pending.contexts = this.#intake.asked;
+      pending.reqOne = (this.#header.flags & COMMAND_FLAGS.REQ_ONE) !== 0;
+      this.#statusTurns.add(pending);
       return;
     }
     // CACHE has nothing to do, nor has any command on no bytes.
@@ -360,7 +331,9 @@ export class Transmission {
   }
 
   #replySuccess(pending: PendingRequest): void {
-    if (pending.command !== COMMANDS.READ) {
+    if (pending.command === COMMANDS.BLOCK_STATUS) {
+      this.#writer.statuses(pending, statusOf(pending.contexts, pending));
+    } else if (pending.command !== COMMANDS.READ) {
       this.#writer.success(pending);
     } else if (pending.reply === null) {
       this.#writer.nothing(pending);
@@ -369,10 +342,5 @@ export class Transmission {
       pending.reply = null;
       this.#writer.data(buffer, pending);
     }
-  }
-
-  #drop(reason: string): TransmissionOutcome {
-    this.#dropReason = reason;
-    return 'drop';
   }
 }

@@ -27,12 +27,14 @@ export interface RequestFacts {
   readonly size: number;
   readonly transmissionFlags: number;
   readonly replyStyle: ReplyStyle;
+  /** Metadata contexts that are selected. */
+  readonly contextCount: number;
   readonly stopping: boolean;
 }
 
 interface CommandRule {
   readonly name: string;
-  /** Flags that are allowed, each with the promise that must have been made for it. */
+  /** Flags that are allowed, each with the promise that must have been made for it; 0: none. */
   readonly flags: readonly { readonly flag: number; readonly needs: number }[];
   readonly isWrite: boolean;
   /** Carries offset and length that must lie inside the export. */
@@ -79,6 +81,18 @@ const RULES: ReadonlyMap<number, CommandRule> = new Map([
       needs: TRANSMISSION_FLAGS.SEND_WRITE_ZEROES,
     },
   ],
+  [
+    COMMANDS.BLOCK_STATUS,
+    {
+      ...PLAIN,
+      name: 'BLOCK_STATUS',
+      flags: [
+        FUA,
+        { flag: COMMAND_FLAGS.REQ_ONE, needs: 0 },
+        { flag: COMMAND_FLAGS.PAYLOAD_LEN, needs: TRANSMISSION_FLAGS.BLOCK_STATUS_PAYLOAD },
+      ],
+    },
+  ],
 ]);
 
 /** `null` for a request that may be carried out. */
@@ -87,7 +101,7 @@ export function validateRequest(request: RequestFields, facts: RequestFacts): Re
   if (rule === undefined) {
     return refuse(EINVAL, `${commandName(request.command)} is not supported`);
   }
-  if (request.flags !== 0 && !flagsAllowed(rule, request.flags, facts.transmissionFlags)) {
+  if (request.flags !== 0 && !flagsAllowed(rule, request, facts)) {
     const flags = request.flags.toString(16);
     return refuse(EINVAL, `${rule.name}: flags are 0x${flags}, must be negotiated ones`);
   }
@@ -106,6 +120,10 @@ export function validateRequest(request: RequestFields, facts: RequestFacts): Re
     const tooLong = checkReadLength(request);
     if (tooLong !== null) return tooLong;
   }
+  if (request.command === COMMANDS.BLOCK_STATUS) {
+    const refusal = checkStatus(request, facts);
+    if (refusal !== null) return refusal;
+  }
   if (facts.stopping) return refuse(ESHUTDOWN, `${rule.name}: server is stopping`);
   if ((request.flags & COMMAND_FLAGS.FAST_ZERO) !== 0) {
     return refuse(ENOTSUP, `${rule.name}: zeroes are written here, which is not fast`);
@@ -113,12 +131,15 @@ export function validateRequest(request: RequestFields, facts: RequestFacts): Re
   return null;
 }
 
-function flagsAllowed(rule: CommandRule, flags: number, transmissionFlags: number): boolean {
+function flagsAllowed(rule: CommandRule, request: RequestFields, facts: RequestFacts): boolean {
   let allowed = 0;
   for (const { flag, needs } of rule.flags) {
-    if ((transmissionFlags & needs) !== 0) allowed |= flag;
+    if (needs === 0 || (facts.transmissionFlags & needs) !== 0) allowed |= flag;
   }
-  return (flags & ~allowed) === 0;
+  // With extended headers WRITE says so that it has a payload, which is so without the flag, too.
+  const saysPayload = facts.replyStyle === 'extended' && request.command === COMMANDS.WRITE;
+  if (saysPayload) allowed |= COMMAND_FLAGS.PAYLOAD_LEN;
+  return (request.flags & ~allowed) === 0;
 }
 
 function checkRange(rule: CommandRule, request: RequestFields, size: number): Refusal | null {
@@ -135,6 +156,14 @@ function checkNoRange(rule: CommandRule, request: RequestFields): Refusal | null
   if (request.offset === 0 && request.length === 0) return null;
   const { offset, length } = request;
   return refuse(EINVAL, `${rule.name}: offset is ${offset}, length is ${length}, must be 0`);
+}
+
+function checkStatus(request: RequestFields, facts: RequestFacts): Refusal | null {
+  if (facts.contextCount === 0) {
+    return refuse(EINVAL, 'BLOCK_STATUS: no metadata context is selected for this export');
+  }
+  if (request.length === 0) return refuse(EINVAL, 'BLOCK_STATUS: length is 0, must be positive');
+  return null;
 }
 
 function checkReadLength(request: RequestFields): Refusal | null {

@@ -3,11 +3,18 @@ import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { transmissionFlagNames } from '../../src/nbd/constants.ts';
 import { transmissionFlags } from '../../src/nbd/export.ts';
 import { ExportList } from '../../src/nbd/export-list.ts';
+import type { ReplyStyle } from '../../src/nbd/negotiated.ts';
 
 const device = new MemoryDevice({ sizeSectors: 8 });
 
 t.test('transmissionFlags() promises what the device can do, and no more', async (t) => {
-  const plain = { readOnly: false, discard: false, rotational: false, structuredReplies: false };
+  const plain = {
+    readOnly: false,
+    discard: false,
+    rotational: false,
+    replyStyle: 'simple' as ReplyStyle,
+    contextCount: 0,
+  };
   const always = 'HAS_FLAGS SEND_FLUSH SEND_FUA';
   for (const [facts, names] of [
     [{}, `${always} SEND_WRITE_ZEROES CAN_MULTI_CONN SEND_CACHE SEND_FAST_ZERO`],
@@ -16,7 +23,7 @@ t.test('transmissionFlags() promises what the device can do, and no more', async
       `${always} SEND_TRIM SEND_WRITE_ZEROES CAN_MULTI_CONN SEND_CACHE SEND_FAST_ZERO`,
     ],
     [
-      { structuredReplies: true },
+      { replyStyle: 'structured' },
       `${always} SEND_WRITE_ZEROES SEND_DF CAN_MULTI_CONN SEND_CACHE SEND_FAST_ZERO`,
     ],
     [
@@ -28,7 +35,7 @@ t.test('transmissionFlags() promises what the device can do, and no more', async
       'HAS_FLAGS READ_ONLY SEND_FLUSH SEND_FUA CAN_MULTI_CONN SEND_CACHE',
     ],
     [
-      { readOnly: true, structuredReplies: true },
+      { readOnly: true, replyStyle: 'structured' },
       'HAS_FLAGS READ_ONLY SEND_FLUSH SEND_FUA SEND_DF CAN_MULTI_CONN SEND_CACHE',
     ],
   ] as const) {

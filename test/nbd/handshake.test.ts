@@ -72,9 +72,12 @@ t.test('Handshake answers each option as the protocol says', async (t) => {
     ['GO of no export', wire.go('three'), [ERR_UNKNOWN]],
     ['STRUCTURED_REPLY', wire.option(8), [ACK]],
     ['STRUCTURED_REPLY with data', wire.option(8, 'x'), [ERR_INVALID]],
-    ['LIST_META_CONTEXT', wire.option(9, 'anything'), [ERR_UNSUP]],
-    ['SET_META_CONTEXT', wire.option(10), [ERR_UNSUP]],
-    ['EXTENDED_HEADERS', wire.option(11), [ERR_UNSUP]],
+    ['LIST_META_CONTEXT, malformed', wire.option(9, 'anything'), [ERR_INVALID]],
+    ['LIST_META_CONTEXT of no export', wire.contexts(9, 'three'), [ERR_UNKNOWN]],
+    ['LIST_META_CONTEXT', wire.contexts(9, 'one'), [ACK]],
+    ['SET_META_CONTEXT before structured replies', wire.contexts(10, 'one'), [ERR_INVALID]],
+    ['EXTENDED_HEADERS', wire.option(11), [ACK]],
+    ['EXTENDED_HEADERS with data', wire.option(11, 'x'), [ERR_INVALID]],
     ['option 0', wire.option(0), [ERR_UNSUP]],
     ['option 2^32-1', wire.option(0xffffffff, 'data'), [ERR_UNSUP]],
     ['64 KiB of data', wire.option(99, Buffer.alloc(65_536)), [ERR_UNSUP]],
@@ -85,8 +88,8 @@ t.test('Handshake answers each option as the protocol says', async (t) => {
     t.notOk(result.dropped, `${what}: the client may go on`);
     // The next option shows that exactly the data of the first were consumed.
     t.same(
-      answer(Buffer.concat([message, wire.option(8)])).types,
-      [...types, ACK],
+      answer(Buffer.concat([message, wire.option(3)])).types,
+      [...types, SERVER, SERVER, ACK],
       `${what}, then`,
     );
   }

@@ -1,6 +1,7 @@
 import t from 'tap';
 import { COMMAND_FLAGS, COMMANDS, NBD_ERRORS } from '../../src/nbd/constants.ts';
 import { transmissionFlags } from '../../src/nbd/export.ts';
+import type { ReplyStyle } from '../../src/nbd/negotiated.ts';
 import { validateRequest } from '../../src/nbd/validate-request.ts';
 
 const { FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO, PAYLOAD_LEN } = COMMAND_FLAGS;
@@ -17,12 +18,15 @@ interface Case {
   readonly readOnly?: boolean;
   readonly discard?: boolean;
   readonly structured?: boolean;
+  readonly style?: ReplyStyle;
+  readonly contexts?: number;
   readonly stopping?: boolean;
 }
 
 function errorOf(one: Case): number {
   const { command, flags = 0, offset = 0, length = 0 } = one;
-  const structuredReplies = one.structured ?? false;
+  const replyStyle = one.style ?? (one.structured === true ? 'structured' : 'simple');
+  const contextCount = one.contexts ?? 0;
   const refusal = validateRequest(
     { command, flags, offset, length, cookieHigh: 0, cookieLow: 0 },
     {
@@ -31,9 +35,11 @@ function errorOf(one: Case): number {
         readOnly: one.readOnly ?? false,
         discard: one.discard ?? true,
         rotational: false,
-        structuredReplies,
+        replyStyle,
+        contextCount,
       }),
-      replyStyle: structuredReplies ? 'structured' : 'simple',
+      replyStyle,
+      contextCount,
       stopping: one.stopping ?? false,
     },
   );

@@ -58,6 +58,13 @@ export function go(name = '', infos: readonly number[] = []): Buffer {
   return option(7, infoData(name, infos));
 }
 
+/** LIST_META_CONTEXT (9) or SET_META_CONTEXT (10). */
+export function contexts(code: 9 | 10, name: string, ...queries: readonly string[]): Buffer {
+  const string = (text: string): Buffer =>
+    Buffer.concat([u32(Buffer.byteLength(text)), Buffer.from(text)]);
+  return option(code, Buffer.concat([string(name), u32(queries.length), ...queries.map(string)]));
+}
+
 export interface RequestFields {
   readonly flags?: number;
   readonly type: number;
@@ -143,9 +150,11 @@ export const ACK = 1;
 export const ERR_UNSUP = 0x80000001;
 export const ERR_POLICY = 0x80000002;
 export const ERR_INVALID = 0x80000003;
+export const ERR_TLS_REQD = 0x80000005;
 export const ERR_UNKNOWN = 0x80000006;
 export const ERR_SHUTDOWN = 0x80000007;
 export const ERR_TOO_BIG = 0x80000009;
+export const ERR_EXT_HEADER_REQD = 0x8000000a;
 
 /** All option replies of `bytes`, which must end with the last of them. */
 export function parseOptionReplies(bytes: Buffer): OptionReplyFields[] {

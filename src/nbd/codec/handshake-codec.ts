@@ -3,7 +3,6 @@
 import {
   EXPORT_NAME_PADDING,
   GREETING_SIZE,
-  HANDSHAKE_FLAGS,
   IHAVEOPT_HIGH,
   IHAVEOPT_LOW,
   INFOS,
@@ -36,13 +35,14 @@ export interface InfoRequest {
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
 
-export function encodeGreeting(): Buffer {
+/** `flags`: bits of `HANDSHAKE_FLAGS`. */
+export function encodeGreeting(flags: number): Buffer {
   const bytes = Buffer.allocUnsafe(GREETING_SIZE);
   bytes.writeUInt32BE(NBDMAGIC_HIGH, 0);
   bytes.writeUInt32BE(NBDMAGIC_LOW, 4);
   bytes.writeUInt32BE(IHAVEOPT_HIGH, 8);
   bytes.writeUInt32BE(IHAVEOPT_LOW, 12);
-  bytes.writeUInt16BE(HANDSHAKE_FLAGS.FIXED_NEWSTYLE | HANDSHAKE_FLAGS.NO_ZEROES, 16);
+  bytes.writeUInt16BE(flags, 16);
   return bytes;
 }
 

@@ -1,0 +1,67 @@
+/**
+ * The answers to BLOCK_STATUS (NBD protocol, 8.2): one status for each context that is asked, at
+ * one instant, within the limits.
+ *
+ * Looking may take a millisecond, for a request of 28 bytes: so one request of a connection is
+ * looked at in each turn of the event loop, and others get theirs in between.
+ */
+
+import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
+import { OK } from '../base/errno.ts';
+import { NBD_STATUS_EXTENTS_MAX } from '../base/limits.ts';
+import type { ContextStatus, StatusExtent } from './codec/status-codec.ts';
+import type { SelectedContext } from './meta-context.ts';
+import type { PendingRequest } from './pending-request.ts';
+
+/** What each of `contexts` says of a range, which is inside the export and not empty. */
+export function statusOf(
+  contexts: readonly SelectedContext[],
+  range: { readonly offset: number; readonly length: number; readonly reqOne: boolean },
+): ContextStatus[] {
+  const { offset, length, reqOne } = range;
+  const extentsMax = reqOne ? 1 : NBD_STATUS_EXTENTS_MAX;
+  return contexts.map(({ id, context }) => {
+    const extents = context.status({ offset, length, extentsMax });
+    checkExtents(context.name, extents, { length, extentsMax });
+    return { contextId: id, extents };
+  });
+}
+
+/** What clients rely on, and what has been wrong in other servers (NBD protocol, 15.2). */
+function checkExtents(
+  name: string,
+  extents: readonly StatusExtent[],
+  limits: { readonly length: number; readonly extentsMax: number },
+): void {
+  const { length, extentsMax } = limits;
+  assert(extents.length > 0, `Context ${name} says nothing`);
+  assert(extents.length <= extentsMax, `Context ${name} has ${extents.length} extents`);
+  let sum = 0;
+  for (const extent of extents) {
+    assert(extent.length > 0, `Context ${name} has an extent of ${extent.length} bytes`);
+    sum += extent.length;
+  }
+  assert(sum <= length, `Context ${name} speaks of ${sum} bytes, was asked for ${length}`);
+}
+
+export class StatusTurns {
+  readonly #clock: Clock;
+  readonly #finish: (pending: PendingRequest, result: typeof OK) => void;
+  readonly #waiting: PendingRequest[] = [];
+  readonly #next = (): void => {
+    this.#finish(this.#waiting.shift()!, OK);
+    if (this.#waiting.length > 0) this.#clock.defer(this.#next);
+  };
+
+  constructor(clock: Clock, finish: (pending: PendingRequest, result: typeof OK) => void) {
+    this.#clock = clock;
+    this.#finish = finish;
+  }
+
+  /** The request is finished in a turn to come. */
+  add(pending: PendingRequest): void {
+    this.#waiting.push(pending);
+    if (this.#waiting.length === 1) this.#clock.defer(this.#next);
+  }
+}
