@@ -8,8 +8,8 @@ import type { AlignDevice } from '../block/align-device.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { TRANSMISSION_FLAGS } from './constants.ts';
 import type { MetaContext } from './meta-context.ts';
-import type { ReplyStyle } from './negotiated.ts';
 import { printable } from './printable.ts';
+import type { ReplyStyle } from './reply-style.ts';
 
 export interface ExportOptions {
   /** "" is the default export; at most 255 bytes. */

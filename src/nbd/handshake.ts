@@ -41,8 +41,9 @@ import type { Export } from './export.ts';
 import type { ExportList } from './export-list.ts';
 import type { HandshakeFeatures } from './handshake-features.ts';
 import { listContexts, type SelectedContext, selectContexts } from './meta-context.ts';
-import type { Negotiated, ReplyStyle } from './negotiated.ts';
+import type { Negotiated } from './negotiated.ts';
 import { errorText, printable } from './printable.ts';
+import type { ReplyStyle } from './reply-style.ts';
 
 /** Advertised with every INFO and GO: any offset and length is served. */
 export const BLOCK_SIZES = {

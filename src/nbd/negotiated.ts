@@ -4,12 +4,7 @@
 
 import type { Export } from './export.ts';
 import type { SelectedContext } from './meta-context.ts';
-
-/**
- * - `structured`: READ is answered by chunks, and errors carry text.
- * - `extended`: everything is, and the headers of requests and chunks have 64-bit lengths.
- */
-export type ReplyStyle = 'simple' | 'structured' | 'extended';
+import type { ReplyStyle } from './reply-style.ts';
 
 export interface Negotiated {
   readonly export: Export;

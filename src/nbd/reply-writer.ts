@@ -21,9 +21,9 @@ import {
 } from './codec/reply-codec.ts';
 import { type ContextStatus, encodeStatusChunk, statusChunkSize } from './codec/status-codec.ts';
 import { commandName, SIMPLE_REPLY_SIZE } from './constants.ts';
-import type { ReplyStyle } from './negotiated.ts';
 import { errorText } from './printable.ts';
 import type { ReplyQueue } from './reply-queue.ts';
+import type { ReplyStyle } from './reply-style.ts';
 
 /** A READ with its data, which stand in the reply's buffer behind room for the headers. */
 export interface ReadReply extends Answered {

@@ -15,7 +15,7 @@ import {
   NBD_ERRORS,
   TRANSMISSION_FLAGS,
 } from './constants.ts';
-import type { ReplyStyle } from './negotiated.ts';
+import type { ReplyStyle } from './reply-style.ts';
 
 /** Why a request is refused; made only then. */
 export interface Refusal {

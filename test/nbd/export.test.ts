@@ -3,7 +3,7 @@ import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { transmissionFlagNames } from '../../src/nbd/constants.ts';
 import { transmissionFlags } from '../../src/nbd/export.ts';
 import { ExportList } from '../../src/nbd/export-list.ts';
-import type { ReplyStyle } from '../../src/nbd/negotiated.ts';
+import type { ReplyStyle } from '../../src/nbd/reply-style.ts';
 
 const device = new MemoryDevice({ sizeSectors: 8 });
 

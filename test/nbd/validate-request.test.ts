@@ -1,7 +1,7 @@
 import t from 'tap';
 import { COMMAND_FLAGS, COMMANDS, NBD_ERRORS } from '../../src/nbd/constants.ts';
 import { transmissionFlags } from '../../src/nbd/export.ts';
-import type { ReplyStyle } from '../../src/nbd/negotiated.ts';
+import type { ReplyStyle } from '../../src/nbd/reply-style.ts';
 import { validateRequest } from '../../src/nbd/validate-request.ts';
 
 const { FUA, NO_HOLE, DF, REQ_ONE, FAST_ZERO, PAYLOAD_LEN } = COMMAND_FLAGS;
