@@ -30,6 +30,7 @@ export function reportCommands(shell: Shell): Command[] {
     plainCommand(shell, 'targets', 'list the types of targets'),
     plainCommand(shell, 'version', 'print versions of the daemon'),
     eventsCommand(shell),
+    stallsCommand(shell),
   ];
 }
 
@@ -204,6 +205,21 @@ function eventsCommand(shell: Shell): Command {
       };
       shell.end(await reportErrors(shell, options, run));
     });
+}
+
+function stallsCommand(shell: Shell): Command {
+  return verb('stalls', 'measure for a while how long the event loop is held up')
+    .argument('[seconds]', 'how long (default: 10)')
+    .action(async (seconds: string | undefined, options: ControlOptions) => {
+      // What is no number is refused by the daemon, as it is.
+      const input = seconds === undefined ? {} : { seconds: asNumber(seconds) };
+      shell.end(await callAndPrint(shell, options, 'stalls', [input]));
+    });
+}
+
+function asNumber(word: string): number | string {
+  const value = Number(word);
+  return word.trim() === '' || !Number.isFinite(value) ? word : value;
 }
 
 function parse(data: string): Record<string, unknown> {

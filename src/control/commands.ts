@@ -20,6 +20,7 @@ import {
   versionVerb,
 } from './report-commands.ts';
 import { splitVerb } from './split-command.ts';
+import { stallsVerb } from './stalls-command.ts';
 import type { Verb } from './verb.ts';
 import { messageVerb, waitVerb } from './waiting-commands.ts';
 
@@ -44,6 +45,7 @@ export const VERBS: readonly Verb[] = [
   faultListVerb,
   faultRemoveVerb,
   splitVerb,
+  stallsVerb,
 ];
 
 const BY_NAME = new Map(
