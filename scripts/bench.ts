@@ -13,11 +13,12 @@ import { FOOTPRINT } from './lib/bench/footprint.ts';
 import { RESYNC } from './lib/bench/resync.ts';
 import type { Section } from './lib/bench/section.ts';
 import { DELAYED_ARGS, OUR_NAMES, PEER_NAMES, type ServerName } from './lib/bench/server.ts';
+import { STALLS } from './lib/bench/stalls.ts';
 import { formatMarkdown, formatTable } from './lib/bench/table.ts';
 import { THROUGHPUT } from './lib/bench/throughput.ts';
 import { type BenchOptions, serveKnows, Workbench } from './lib/bench/workbench.ts';
 
-const SECTIONS: readonly Section[] = [THROUGHPUT, RESYNC, FOOTPRINT];
+const SECTIONS: readonly Section[] = [THROUGHPUT, RESYNC, FOOTPRINT, STALLS];
 
 const SERVER_NAMES: readonly ServerName[] = [...OUR_NAMES, ...PEER_NAMES];
 
@@ -28,6 +29,7 @@ const USAGE = `usage: scripts/bench [OPTION]...
   --size MIB        size of the devices that are compared (256)
   --only NAME,...   only these sections, or parts of them
   --servers A,...   only these: ${SERVER_NAMES.join(', ')}
+  --disk DIRECTORY  on real storage, for the sections that need it (/var/tmp)
   --json FILE       where to write all measurements (bench.json)
   --markdown        print the tables as Markdown
 
@@ -44,6 +46,7 @@ async function main(): Promise<void> {
       size: { type: 'string', default: '256' },
       only: { type: 'string' },
       servers: { type: 'string', default: SERVER_NAMES.join(',') },
+      disk: { type: 'string', default: '/var/tmp' },
       json: { type: 'string', default: 'bench.json' },
       markdown: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -58,6 +61,7 @@ async function main(): Promise<void> {
     rounds: positive('--rounds', values.rounds),
     seconds: positive('--seconds', values.seconds),
     sizeBytes: positive('--size', values.size) * MIB,
+    disk: values.disk,
     servers: await usable(choose('--servers', values.servers.split(','), SERVER_NAMES)),
   };
   const bench = new Workbench(options);

@@ -12,6 +12,8 @@ export interface BenchOptions {
   readonly sizeBytes: number;
   /** Those to compare. */
   readonly servers: readonly ServerName[];
+  /** A directory on real storage. */
+  readonly disk: string;
 }
 
 export class Workbench {
