@@ -1,5 +1,5 @@
 /**
- * How long the event loop was held up: a timer that is due every millisecond looks at the clock, and
+ * How long the event loop was held up: a timer that is due every millisecond looks at the clock;
  * what it comes too late is the delay of everything else that waited for its turn.
  *
  * Runs only while somebody asks; an idle daemon keeps no timer.
