@@ -3,32 +3,27 @@
  * 3.3).
  */
 
-import { isPromise } from '../base/awaitable.ts';
+import { type Awaitable, andThen, forEachInTurn } from '../base/awaitable.ts';
 import { EIO, OK } from '../base/errno.ts';
 import type { MirrorSet } from './mirror-set.ts';
 import type { MirrorWrite } from './mirror-write.ts';
 
-export async function serveFailures(
-  set: MirrorSet,
-  failures: readonly MirrorWrite[],
-): Promise<void> {
-  for (const write of failures) {
-    if (!set.logFailure) {
-      set.inSync = false;
-      const noted = noteDivergence(set, write);
-      if (noted !== undefined) await noted;
-    }
-    decide(set, write);
-  }
+export function serveFailures(set: MirrorSet, failures: readonly MirrorWrite[]): Awaitable<void> {
+  return forEachInTurn(failures, (write) => serveFailure(set, write));
+}
+
+function serveFailure(set: MirrorSet, write: MirrorWrite): Awaitable<void> {
+  if (set.logFailure) return decide(set, write);
+  set.inSync = false;
+  return andThen(noteDivergence(set, write), () => decide(set, write));
 }
 
 /** The legs differ where the write went. */
-function noteDivergence(set: MirrorSet, write: MirrorWrite): Promise<void> | undefined {
+function noteDivergence(set: MirrorSet, write: MirrorWrite): Awaitable<void> {
   const { op } = write.bio;
   if (op === 'flush') set.hash.noteFlushFailure();
-  if (op === 'flush' || op === 'discard') return undefined;
-  const marked = set.hash.markNosync(write);
-  return isPromise(marked) ? marked : undefined;
+  if (op === 'flush' || op === 'discard') return;
+  return set.hash.markNosync(write);
 }
 
 function decide(set: MirrorSet, write: MirrorWrite): void {

@@ -5,13 +5,14 @@
  * log that blocks. A failed read is tried again as long as a leg may have the data.
  */
 
-import { isPromise } from '../base/awaitable.ts';
+import { type Awaitable, andThen, forEachInTurn } from '../base/awaitable.ts';
 import { EIO, EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
 import { sectorAfter } from '../base/units.ts';
 import { Bio } from '../block/bio.ts';
 import { chooseLeg } from './choose-leg.ts';
 import type { Leg } from './leg.ts';
 import type { MirrorSet } from './mirror-set.ts';
+import type { RegionState } from './region-state.ts';
 
 /** What a read of a leg needs to know when it ends. */
 interface LegRead {
@@ -33,17 +34,20 @@ export function mapRead(set: MirrorSet, bio: Bio): void {
 }
 
 /** The worker's share: a region out of sync is read from the default leg only. */
-export async function serveReads(set: MirrorSet, reads: readonly Bio[]): Promise<void> {
-  for (const bio of reads) {
+export function serveReads(set: MirrorSet, reads: readonly Bio[]): Awaitable<void> {
+  return forEachInTurn(reads, (bio) => {
     const answer = set.hash.stateOf(set.geometry.regionOf(bio.sector));
-    const state = isPromise(answer) ? await answer : answer;
-    const { defaultLeg } = set;
-    let leg: Leg | null;
-    if (state === 'clean' || state === 'dirty') leg = chooseLeg(set.legs, defaultLeg);
-    else leg = defaultLeg.failed ? null : defaultLeg;
-    if (leg === null) failRead(bio);
-    else readFrom(set, leg, bio);
-  }
+    return andThen(answer, (state) => serveRead(set, bio, state));
+  });
+}
+
+function serveRead(set: MirrorSet, bio: Bio, state: RegionState): void {
+  const { defaultLeg } = set;
+  let leg: Leg | null;
+  if (state === 'clean' || state === 'dirty') leg = chooseLeg(set.legs, defaultLeg);
+  else leg = defaultLeg.failed ? null : defaultLeg;
+  if (leg === null) failRead(bio);
+  else readFrom(set, leg, bio);
 }
 
 function readFrom(set: MirrorSet, leg: Leg, parent: Bio): void {

@@ -1,6 +1,6 @@
 /** Recovery: pick a region, quiesce it, copy it from the default leg, settle (specification 5). */
 
-import { type Awaitable, isPromise } from '../base/awaitable.ts';
+import { type Awaitable, andThen } from '../base/awaitable.ts';
 import type { CopyResult, Kcopyd } from './kcopyd.ts';
 import type { Leg } from './leg.ts';
 import type { MirrorSet } from './mirror-set.ts';
@@ -8,22 +8,19 @@ import type { MirrorWrite } from './mirror-write.ts';
 import type { RegionEntry } from './region-hash.ts';
 
 /** The turn's share: claims work, starts copies, notices that the mirror is in sync. */
-export async function recover(set: MirrorSet, kcopyd: Kcopyd): Promise<void> {
-  const prepared = set.hash.prepareRecovery();
-  if (isPromise(prepared)) await prepared;
-  for (let entry = set.hash.nextQuiesced(); entry !== null; entry = set.hash.nextQuiesced()) {
-    copyRegion(set, kcopyd, entry);
-  }
-  const updated = updateInSync(set);
-  if (isPromise(updated)) await updated;
+export function recover(set: MirrorSet, kcopyd: Kcopyd): Awaitable<void> {
+  return andThen(set.hash.prepareRecovery(), () => {
+    for (let entry = set.hash.nextQuiesced(); entry !== null; entry = set.hash.nextQuiesced()) {
+      copyRegion(set, kcopyd, entry);
+    }
+    return updateInSync(set);
+  });
 }
 
 /** Raises the event and forgives the legs when the last region came into sync (5.5). */
 export function updateInSync(set: MirrorSet): Awaitable<void> {
   if (set.inSync) return;
-  const count = set.log.getSyncCount();
-  if (isPromise(count)) return count.then((synced) => compare(set, synced));
-  compare(set, count);
+  return andThen(set.log.getSyncCount(), (syncCount) => compare(set, syncCount));
 }
 
 function compare(set: MirrorSet, syncCount: number): void {

@@ -6,7 +6,7 @@
  * returned. One flush serves the whole batch.
  */
 
-import { isPromise } from '../base/awaitable.ts';
+import { type Awaitable, andThen, forEachInTurn, isPromise } from '../base/awaitable.ts';
 import { EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
 import { REMOTE_RECOVERY_RETRY_MS } from '../base/limits.ts';
 import { sectorAfter } from '../base/units.ts';
@@ -14,6 +14,7 @@ import { Bio } from '../block/bio.ts';
 import type { FailedLegs, LegIo } from './leg-io.ts';
 import type { MirrorSet } from './mirror-set.ts';
 import { type MirrorWrite, NO_REGION } from './mirror-write.ts';
+import type { RegionState } from './region-state.ts';
 
 export interface WritesOptions {
   readonly set: MirrorSet;
@@ -55,55 +56,56 @@ export class Writes {
     this.#wakeAfter = options.wakeAfter;
   }
 
-  async serve(writes: readonly MirrorWrite[]): Promise<void> {
+  serve(writes: readonly MirrorWrite[]): Awaitable<void> {
     if (writes.length === 0) return;
-    const set = this.#set;
-    const piles = await this.#classify(writes);
+    const piles: Piles = { sync: [], nosync: [], recovering: [], remote: [] };
+    const sorted = forEachInTurn(writes, (write) => this.#classify(write, piles));
+    const counted = andThen(sorted, () => this.#count(piles));
+    const flushed = andThen(counted, () => this.#set.log.flush());
+    return andThen(flushed, (result) => {
+      if (result !== OK) this.#logFailed(result);
+      this.#dispatch(piles);
+    });
+  }
+
+  #classify(write: MirrorWrite, piles: Piles): Awaitable<void> {
+    if (write.region === NO_REGION) {
+      piles.sync.push(write);
+      return;
+    }
+    const { log } = this.#set;
+    if (log.isRemoteRecovering === undefined) return this.#classifyByState(write, piles);
+    return andThen(log.isRemoteRecovering(write.region), (isRemote) => {
+      if (!isRemote) return this.#classifyByState(write, piles);
+      piles.remote.push(write);
+    });
+  }
+
+  #classifyByState(write: MirrorWrite, piles: Piles): Awaitable<void> {
+    const state = this.#set.hash.stateOf(write.region);
+    if (isPromise(state)) return state.then((known) => putOnPile(write, piles, known));
+    putOnPile(write, piles, state);
+  }
+
+  #count(piles: Piles): Awaitable<void> {
     if (piles.remote.length > 0) {
-      set.requeueWrites(piles.remote);
+      this.#set.requeueWrites(piles.remote);
       this.#wakeAfter(REMOTE_RECOVERY_RETRY_MS);
     }
-    await this.#count(piles.sync);
-    await this.#count(piles.nosync);
-    await this.#flushLog();
+    const count = (write: MirrorWrite): Awaitable<void> => {
+      if (write.region !== NO_REGION) return this.#set.hash.countWrite(write);
+    };
+    return andThen(forEachInTurn(piles.sync, count), () => forEachInTurn(piles.nosync, count));
+  }
+
+  #dispatch(piles: Piles): void {
     this.#dispatchSync(piles.sync);
-    for (const write of piles.recovering) set.hash.delay(write);
+    for (const write of piles.recovering) this.#set.hash.delay(write);
     this.#dispatchNosync(piles.nosync);
   }
 
-  async #classify(writes: readonly MirrorWrite[]): Promise<Piles> {
-    const { hash, log } = this.#set;
-    const piles: Piles = { sync: [], nosync: [], recovering: [], remote: [] };
-    for (const write of writes) {
-      if (write.region === NO_REGION) {
-        piles.sync.push(write);
-        continue;
-      }
-      if (log.isRemoteRecovering !== undefined && (await log.isRemoteRecovering(write.region))) {
-        piles.remote.push(write);
-        continue;
-      }
-      const answer = hash.stateOf(write.region);
-      const state = isPromise(answer) ? await answer : answer;
-      if (state === 'nosync') piles.nosync.push(write);
-      else if (state === 'recovering') piles.recovering.push(write);
-      else piles.sync.push(write);
-    }
-    return piles;
-  }
-
-  async #count(writes: readonly MirrorWrite[]): Promise<void> {
-    for (const write of writes) {
-      if (write.region === NO_REGION) continue;
-      const counted = this.#set.hash.countWrite(write);
-      if (isPromise(counted)) await counted;
-    }
-  }
-
-  async #flushLog(): Promise<void> {
-    const answer = this.#set.log.flush();
-    const result = isPromise(answer) ? await answer : answer;
-    if (result === OK || this.#set.logFailure) return;
+  #logFailed(result: IoResult): void {
+    if (this.#set.logFailure) return;
     this.#set.logFailure = true;
     this.#set.context.probe.reached('F3', -1, NO_REGION);
     this.#set.context.log.error('The dirty log cannot be written', { errno: result });
@@ -160,4 +162,10 @@ export class Writes {
     }
     set.queueFailure(write);
   }
+}
+
+function putOnPile(write: MirrorWrite, piles: Piles, state: RegionState): void {
+  if (state === 'nosync') piles.nosync.push(write);
+  else if (state === 'recovering') piles.recovering.push(write);
+  else piles.sync.push(write);
 }
