@@ -8,9 +8,9 @@
  * - FUA is the write and then such a flush, shared with others (`data-sync.ts`).
  */
 
-import { close, fdatasync, readSync, writeSync } from 'node:fs';
+import { close, fdatasync } from 'node:fs';
 import { assert, unreachable } from '../base/assert.ts';
-import { EINTR, EIO, EROFS, errnoName, errnoOfError, type IoResult, OK } from '../base/errno.ts';
+import { EINTR, EIO, EROFS, errnoName, type IoResult, OK } from '../base/errno.ts';
 import {
   bytesToSectors,
   SECTOR_SIZE,
@@ -41,14 +41,6 @@ export interface SpaceCalls {
   readonly writeZeroes: ((fd: number, offset: number, length: number) => IoResult) | null;
 }
 
-type Move = (
-  fd: number,
-  data: Uint8Array,
-  offset: number,
-  length: number,
-  position: number,
-) => number;
-
 export interface FileDeviceOptions {
   readonly name: string;
   readonly fd: number;
@@ -73,6 +65,7 @@ export class FileDevice implements BlockDevice {
   readonly logicalBlockSize: number;
   readonly capabilities: DeviceCapabilities;
   readonly #fd: number;
+  readonly #calls = nativeCalls();
   readonly #space: SpaceCalls;
   readonly #isVolatile: boolean;
   readonly #sync: DataSync;
@@ -96,7 +89,9 @@ export class FileDevice implements BlockDevice {
     this.#space = options.space;
     this.#isVolatile = options.isVolatile;
     this.#sync = new DataSync(options.name, (onEnd) => fdatasync(options.fd, onEnd));
-    const { aio: policy, meter } = options;
+    // What lives in memory is not waited for.
+    const policy = options.aio;
+    const meter = options.isVolatile ? null : options.meter;
     this.#readLane = new Lane({ policy, inlineBytesMax: INLINE_READ_BYTES_MAX, meter });
     this.#writeLane = new Lane({ policy, inlineBytesMax: INLINE_WRITE_BYTES_MAX, meter });
   }
@@ -110,7 +105,7 @@ export class FileDevice implements BlockDevice {
    * The first sector at or behind `from` that may hold data; before it everything reads as zeros.
    */
   nextDataSector(from: Sector): Sector {
-    const found = nativeCalls().seekData(this.#fd, from * SECTOR_SIZE);
+    const found = this.#calls.seekData(this.#fd, from * SECTOR_SIZE);
     if (found === null) return this.sizeSectors as number as Sector;
     return toSector(Math.min(this.sizeSectors, Math.max(from, bytesToSectors(found))));
   }
@@ -162,21 +157,21 @@ export class FileDevice implements BlockDevice {
   };
 
   #transferInline(bio: Bio): IoResult {
-    const data = bio.data!;
+    const calls = this.#calls;
     const start = bio.sector * SECTOR_SIZE;
-    const move: Move = bio.op === 'read' ? readSync : writeSync;
-    for (let done = 0; done < data.length; ) {
-      try {
-        const count = move(this.#fd, data, done, data.length - done, start + done);
-        // The end of the file, where there was none: it was cut off behind our back.
-        if (count === 0) return EIO;
-        done += count;
-      } catch (error) {
-        const errno = errnoOfError(error);
-        if (errno !== EINTR) return errno;
-      }
+    let left = bio.data!;
+    for (;;) {
+      const position = start + bio.count * SECTOR_SIZE - left.length;
+      const count =
+        bio.op === 'read'
+          ? calls.readAt(this.#fd, left, position)
+          : calls.writeAt(this.#fd, left, position);
+      if (count === left.length) return OK;
+      // The end of the file, where there was none: it was cut off behind our back.
+      if (count === 0) return EIO;
+      if (count > 0) left = left.subarray(count);
+      else if (count !== -EINTR) return -count;
     }
-    return OK;
   }
 
   #changeSpace(bio: Bio): void {

@@ -14,6 +14,11 @@ import type { Transport } from './transport.ts';
 const BUFFER_BYTES = 2 ** 18;
 /** A reply from this size on gets a buffer of its own. */
 const LARGE_REPLY_BYTES = 2 ** 16;
+/**
+ * So many replies leave without waiting for the end of the turn: the client takes them, and sends
+ * more, on another core meanwhile.
+ */
+const REPLIES_AT_ONCE = 8;
 
 /** A run of ready bytes; holds its buffer once. */
 interface Segment {
@@ -32,6 +37,7 @@ export class ReplyQueue {
   #sharedEnd = 0;
   #ready: Segment[] = [];
   #readyBytes = 0;
+  #readyReplies = 0;
   /** Given to the transport and not sent yet, in order. */
   readonly #leaving: PooledBuffer[] = [];
   #leavingFirst = 0;
@@ -91,13 +97,15 @@ export class ReplyQueue {
       return;
     }
     this.#readyBytes += size;
+    this.#readyReplies += 1;
     const last = this.#ready.at(-1);
     if (last !== undefined && last.buffer === buffer && last.end === start) {
       last.end += size;
       buffer.release();
-      return;
+    } else {
+      this.#ready.push({ buffer, start, end: start + size });
     }
-    this.#ready.push({ buffer, start, end: start + size });
+    if (this.#readyReplies >= REPLIES_AT_ONCE) this.#send();
   }
 
   /** Flushes once the present turn has ended; many calls make one flush. */
@@ -109,17 +117,7 @@ export class ReplyQueue {
 
   /** Gives everything that is ready to the transport, as one write. */
   flush(): void {
-    const ready = this.#ready;
-    if (ready.length > 0 && !this.#closed) {
-      this.#ready = [];
-      this.#readyBytes = 0;
-      if (ready.length > 1) this.#transport.cork();
-      for (const { buffer, start, end } of ready) {
-        this.#leaving.push(buffer);
-        this.#transport.send(buffer.bytes.subarray(start, end), this.#sent);
-      }
-      if (ready.length > 1) this.#transport.uncork();
-    }
+    if (this.#ready.length > 0 && !this.#closed) this.#send();
     this.#onProgress();
   }
 
@@ -131,6 +129,30 @@ export class ReplyQueue {
     this.#ready = [];
     this.#readyBytes = 0;
     this.#shared.release();
+  }
+
+  #send(): void {
+    const ready = this.#ready;
+    this.#ready = [];
+    this.#readyBytes = 0;
+    this.#readyReplies = 0;
+    let index = 0;
+    for (; index < ready.length; index++) {
+      const segment = ready[index]!;
+      const { buffer, start, end } = segment;
+      segment.start += this.#transport.sendNow(buffer.bytes.subarray(start, end));
+      if (segment.start < end) break;
+      buffer.release();
+    }
+    if (index === ready.length) return;
+    const isSeveral = ready.length - index > 1;
+    if (isSeveral) this.#transport.cork();
+    for (; index < ready.length; index++) {
+      const { buffer, start, end } = ready[index]!;
+      this.#leaving.push(buffer);
+      this.#transport.send(buffer.bytes.subarray(start, end), this.#sent);
+    }
+    if (isSeveral) this.#transport.uncork();
   }
 
   #pieceSent(): void {

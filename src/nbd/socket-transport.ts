@@ -8,13 +8,14 @@
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../base/assert.ts';
+import { nativeCalls } from '../block/native-calls.ts';
 import type { ListenAddress, Transport, TransportSink } from './transport.ts';
 
 /** While reading is stopped the kernel may still hold a place to read to: this one, then copied. */
 const PARKING_BYTES = 4096;
 const KEEPALIVE_MS = 60_000;
 
-type SocketWithHandle = { _handle: object | null };
+type SocketWithHandle = { _handle: { readonly fd?: number } | null };
 type SocketOptions = SocketConstructorOpts & { handle?: object; onread?: OnReadOpts };
 
 export class SocketTransport implements Transport {
@@ -85,6 +86,17 @@ export class SocketTransport implements Transport {
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEPALIVE_MS);
     socket.resume();
+  }
+
+  /**
+   * A write through the stream costs several times what the system call does. The descriptor is
+   * asked for each time: once the handle is closed its number may be another file's.
+   */
+  sendNow(bytes: Uint8Array): number {
+    const socket = this.#socket;
+    if (socket.writableLength > 0 || socket.connecting || !socket.writable) return 0;
+    const fd = (socket as unknown as SocketWithHandle)._handle?.fd ?? -1;
+    return fd < 0 ? 0 : nativeCalls().sendNow(fd, bytes);
   }
 
   send(bytes: Uint8Array, onSent: () => void): void {

@@ -31,6 +31,11 @@ export interface Transport {
   readonly broken: boolean;
   /** Once, before anything else. */
   start(sink: TransportSink): void;
+  /**
+   * Sends as much as leaves without waiting, and says how many bytes that was. They belong to the
+   * caller again; the rest is to be given to `send`. 0 while earlier bytes wait.
+   */
+  sendNow(bytes: Uint8Array): number;
   /** `onSent` is called, in the order of the calls, when the bytes belong to the caller again. */
   send(bytes: Uint8Array, onSent: () => void): void;
   /** What is sent until `uncork` leaves together. */

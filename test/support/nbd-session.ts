@@ -50,6 +50,10 @@ export class MemoryTransport implements Transport {
     this.#sink = sink;
   }
 
+  sendNow(): number {
+    return 0;
+  }
+
   send(bytes: Uint8Array, onSent: () => void): void {
     if (this.destroyed) throw new Error('Bytes were sent on a destroyed transport');
     if (this.serverEnded) throw new Error('Bytes were sent behind the end');
