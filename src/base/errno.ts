@@ -24,6 +24,7 @@ export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
 export const EPROTO = 71;
+export const ELOOP = 40;
 export const EOVERFLOW = 75;
 export const EOPNOTSUPP = 95;
 export const ESHUTDOWN = 108;
@@ -53,6 +54,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ENOSPC, 'ENOSPC'],
   [EROFS, 'EROFS'],
   [EPROTO, 'EPROTO'],
+  [ELOOP, 'ELOOP'],
   [EOVERFLOW, 'EOVERFLOW'],
   [EOPNOTSUPP, 'EOPNOTSUPP'],
   [ESHUTDOWN, 'ESHUTDOWN'],

@@ -30,6 +30,9 @@ export type DeviceSpec = FileSpec | MemorySpec;
 export function parseDeviceSpec(text: string): DeviceSpec {
   if (text === '') throw badDevice(text, 'name must not be empty');
   if (text.includes('\0')) throw badDevice(text, 'name must not contain a NUL character');
+  if (/^nbds?(\+[a-z]+)?:\/\//i.test(text)) {
+    throw badDevice(text, 'it is on another server, must be on this machine');
+  }
   if (text.startsWith('memory:')) {
     const { sizeBytes } = splitOptions(text, 'memory:');
     if (sizeBytes === null) throw badDevice(text, 'size is missing, must be given as ",size=64M"');

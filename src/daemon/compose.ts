@@ -17,7 +17,11 @@ import { PLAIN_TARGET_TYPES } from '../dm/targets/all-target-types.ts';
 import type { FaultBoard } from '../fault/fault-board.ts';
 import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
+import { isRemoteName } from '../nbd/client/remote-name.ts';
+import type { ListenAddress } from '../nbd/transport.ts';
+import { identifyAnyDevice } from './any-device.ts';
 import { openLogCopy } from './log-copy.ts';
+import { RemoteDevices } from './remote-devices.ts';
 
 export interface MachineOptions {
   readonly readOnly: boolean;
@@ -30,12 +34,15 @@ export interface MachineOptions {
   /** Every device below can be made to misbehave. */
   readonly faults: FaultBoard;
   readonly onEvent: (device: MappedDevice) => void;
+  /** Where this process listens: what is there cannot be a device below its tables. */
+  readonly ownAddresses: () => readonly ListenAddress[];
 }
 
 /** The machine's device mapper, without a device yet, over files and block devices. */
 export function composeDeviceMap(options: MachineOptions): DeviceMap {
   const { clock, log, readOnly, aio, faults, onEvent } = options;
   const now = (): number => clock.now();
+  const remote = new RemoteDevices(options);
   const logTypes = [coreLogType, diskLogType];
   return new DeviceMap({
     readOnly,
@@ -51,14 +58,15 @@ export function composeDeviceMap(options: MachineOptions): DeviceMap {
       ...PLAIN_TARGET_TYPES,
     ]),
     opener: {
-      identify: (name) => identifyDevice(name),
+      identify: async (name) => (isRemoteName(name) ? remote.identify(name) : identifyDevice(name)),
       open: async (name) => {
         const logBytes = options.logBytes.get(name);
-        const device =
-          readOnly && logBytes !== undefined
-            ? await openLogCopy(name, logBytes)
-            : await openDevice(name, { readOnly, aio, now });
-        return faults.wrap(await identifyDevice(name), device);
+        const open = isRemoteName(name)
+          ? () => remote.open(name, readOnly)
+          : () => openDevice(name, { readOnly, aio, now });
+        const isLogCopied = readOnly && logBytes !== undefined;
+        const device = isLogCopied ? await openLogCopy(name, logBytes) : await open();
+        return faults.wrap(await identifyAnyDevice(name), device);
       },
     },
   });

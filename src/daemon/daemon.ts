@@ -85,6 +85,7 @@ export class Daemon {
       log,
     });
     this.devices = composeDeviceMap({
+      ownAddresses: () => this.#server.addresses(),
       faults: this.#faults,
       readOnly: options.readOnly,
       logBytes: new Map(

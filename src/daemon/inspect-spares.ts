@@ -1,10 +1,10 @@
 /** Looks at the spares: which of them are there, how large they are, and who uses them already. */
 
 import { UserError } from '../base/failure.ts';
-import { openDevice } from '../block/open-device.ts';
 import type { DeviceMap } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import type { Spare } from '../mirror/repair-table.ts';
+import { openAnyDevice } from './any-device.ts';
 
 /** As they are now, for a repair of this device, whose inactive table is to be replaced. */
 export async function inspectSpares(
@@ -37,7 +37,7 @@ function findUser(devices: DeviceMap, number: string, repaired: MappedDevice): s
 }
 
 async function measure(name: string): Promise<Spare> {
-  const device = await openDevice(name, { readOnly: false });
+  const device = await openAnyDevice(name, { readOnly: false });
   const { sizeSectors, logicalBlockSize } = device;
   await device.close();
   return { device: name, sizeSectors, logicalBlockSize, problem: null };

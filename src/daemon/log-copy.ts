@@ -7,12 +7,13 @@ import { errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { bytesToSectors, roundUp, sectorsToBytes } from '../base/units.ts';
 import { MemoryDevice } from '../block/memory-device.ts';
-import { type OpenedDevice, openDevice } from '../block/open-device.ts';
+import type { OpenedDevice } from '../block/open-device.ts';
 import { runBio } from '../block/run-bio.ts';
+import { openAnyDevice } from './any-device.ts';
 
 /** Copies the first `byteCount` bytes, as far as there are so many. @throws UserError */
 export async function openLogCopy(name: string, byteCount: number): Promise<OpenedDevice> {
-  const device = await openDevice(name, { readOnly: true });
+  const device = await openAnyDevice(name, { readOnly: true });
   try {
     const { sizeSectors, logicalBlockSize } = device;
     const wanted = Math.min(roundUp(byteCount, logicalBlockSize), sectorsToBytes(sizeSectors));

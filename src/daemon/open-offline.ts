@@ -1,7 +1,7 @@
 /** Devices for tools that only look: never written, never while a server may be writing to them. */
 
 import type { OpenedDevice } from '../block/open-device.ts';
-import { openDevice } from '../block/open-device.ts';
+import { openAnyDevice } from './any-device.ts';
 
 export interface OpenOfflineOptions {
   /** Look although a server has it open: what is seen may be half of a change. */
@@ -10,7 +10,7 @@ export interface OpenOfflineOptions {
 
 /** @throws UserError */
 export function openOffline(name: string, options: OpenOfflineOptions): Promise<OpenedDevice> {
-  return openDevice(name, { readOnly: true, lock: !options.evenIfInUse });
+  return openAnyDevice(name, { readOnly: true, lock: !options.evenIfInUse });
 }
 
 /** Opens all, hands them over, and closes them whatever happens. */

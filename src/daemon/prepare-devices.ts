@@ -11,7 +11,6 @@ import { errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import { bytesToSectors, roundUp } from '../base/units.ts';
-import { createMissing, identifyDevice, openDevice } from '../block/open-device.ts';
 import { runBio } from '../block/run-bio.ts';
 import {
   LOG_BITSET_OFFSET,
@@ -20,6 +19,7 @@ import {
   trustedRegions,
 } from '../dirtylog/log-header.ts';
 import { type LogProbe, probeLog } from '../dirtylog/log-probe.ts';
+import { createMissingFile, identifyAnyDevice, openAnyDevice } from './any-device.ts';
 import { bytesNeeded, type DeviceUse, type LegUse, type LogUse } from './table-devices.ts';
 
 export interface PrepareOptions {
@@ -49,7 +49,7 @@ function makeMissing(uses: readonly DeviceUse[], log: Logger): void {
     bytes.set(use.device, Math.max(bytes.get(use.device) ?? 0, bytesNeeded(use)));
   }
   for (const [device, size] of bytes) {
-    if (createMissing(device, size)) log.info(`created "${device}"`, { bytes: size });
+    if (createMissingFile(device, size)) log.info(`created "${device}"`, { bytes: size });
   }
 }
 
@@ -58,7 +58,7 @@ function makeMissing(uses: readonly DeviceUse[], log: Logger): void {
  * sectors.
  */
 async function checkRoles(uses: readonly DeviceUse[], options: PrepareOptions): Promise<void> {
-  const identities = await Promise.all(uses.map((use) => identifyDevice(use.device)));
+  const identities = await Promise.all(uses.map((use) => identifyAnyDevice(use.device)));
   for (const [second, use] of uses.entries()) {
     for (let first = 0; first < second; first++) {
       if (identities[first] !== identities[second]) continue;
@@ -97,7 +97,7 @@ function overlap(a: LegUse, b: LegUse): boolean {
 }
 
 async function checkLog(use: LogUse, options: PrepareOptions): Promise<void> {
-  const device = await openDevice(use.device, { readOnly: true });
+  const device = await openAnyDevice(use.device, { readOnly: true });
   let probe: LogProbe;
   try {
     probe = await probeLog(device);
@@ -114,7 +114,7 @@ async function checkLog(use: LogUse, options: PrepareOptions): Promise<void> {
 
 /** Else a foreign version would stay, and be refused again at every later start (8.4). */
 async function wipe(use: LogUse): Promise<void> {
-  const device = await openDevice(use.device, { readOnly: false });
+  const device = await openAnyDevice(use.device, { readOnly: false });
   try {
     const data = new Uint8Array(roundUp(LOG_BITSET_OFFSET, device.logicalBlockSize));
     const count = bytesToSectors(data.length);

@@ -3,8 +3,9 @@
 import { statSync } from 'node:fs';
 import { UserError } from '../base/failure.ts';
 import { parseDeviceSpec } from '../block/device-spec.ts';
-import { identifyDevice } from '../block/open-device.ts';
 import type { RepairPolicies, RepairPolicy } from '../mirror/repair-table.ts';
+import { isRemoteName } from '../nbd/client/remote-name.ts';
+import { identifyAnyDevice } from './any-device.ts';
 import type { DeviceUse } from './table-devices.ts';
 
 export interface RepairWords {
@@ -49,7 +50,7 @@ export async function planRepairs(
       'For example --image-fault-policy allocate.',
     );
   }
-  for (const spare of spares) await identifyDevice(spare);
+  for (const spare of spares) await identifyAnyDevice(spare);
   const places = recordPaths(words, uses);
   if (isOn && places.length === 0 && uses.some(outlivesProcess)) {
     throw badOption(
@@ -77,6 +78,7 @@ export function recordPaths(words: RepairWords, uses: readonly DeviceUse[]): str
 }
 
 function regularFile(device: string): string[] {
+  if (isRemoteName(device)) return [];
   const spec = parseDeviceSpec(device);
   if (spec.kind === 'memory') return [];
   const stats = statSync(spec.path, { throwIfNoEntry: false });
@@ -84,7 +86,7 @@ function regularFile(device: string): string[] {
 }
 
 function outlivesProcess({ device }: DeviceUse): boolean {
-  return parseDeviceSpec(device).kind !== 'memory';
+  return isRemoteName(device) || parseDeviceSpec(device).kind !== 'memory';
 }
 
 function parsePolicy(option: string, word: string | undefined, usual: RepairPolicy): RepairPolicy {

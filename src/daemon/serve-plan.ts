@@ -2,8 +2,8 @@
 
 import { UserError } from '../base/failure.ts';
 import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
-import { measureDevice } from '../block/open-device.ts';
 import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
+import { measureAnyDevice } from './any-device.ts';
 import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
 import { parseListenAddress, type TcpAddress } from './listen-address.ts';
 import { readTableFile } from './read-table-file.ts';
@@ -78,7 +78,7 @@ async function chooseTable(options: ServeOptions, mayBeNone: boolean): Promise<s
   }
   if (options.tableFile !== undefined) return readTableFile(options.tableFile);
   if (options.table.length > 0) return options.table.join('\n');
-  return buildTableLine(options, measureDevice);
+  return buildTableLine(options, measureAnyDevice);
 }
 
 function parseAio(text: string): AioPolicy {

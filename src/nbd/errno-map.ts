@@ -3,6 +3,7 @@
 import {
   EACCES,
   EINVAL,
+  EIO,
   ENOSPC,
   EOPNOTSUPP,
   EPERM,
@@ -32,4 +33,9 @@ const MAP: ReadonlyMap<IoResult, number> = new Map([
 /** The number for a failed request; whatever the medium did otherwise is EIO. */
 export function toNbdError(result: IoResult): number {
   return MAP.get(result) ?? NBD_ERRORS.EIO;
+}
+
+/** What a device on another server made of a request; whatever else it says is EIO. */
+export function fromNbdError(error: number): IoResult {
+  return error === NBD_ERRORS.ENOSPC ? ENOSPC : EIO;
 }

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
+import { silentLogger } from '../../src/base/log.ts';
 import type { Sector, SectorCount } from '../../src/base/units.ts';
 import { SECTOR_SIZE } from '../../src/base/units.ts';
 import { CheckedDevice } from '../../src/block/checked-device.ts';
@@ -9,6 +10,11 @@ import { AIO_POLICIES } from '../../src/block/lane.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { openDevice } from '../../src/block/open-device.ts';
 import { SubrangeDevice } from '../../src/block/subrange-device.ts';
+import { SystemClock } from '../../src/daemon/system-clock.ts';
+import { openNbdDevice } from '../../src/nbd/client/open-nbd-device.ts';
+import { NbdServer } from '../../src/nbd/server.ts';
+import { formatNbdUri } from '../../src/nbd/uri.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { findTool, requireRoot, requireThat } from '../support/tools.ts';
 import { blockDeviceConformance } from './block-device-conformance.ts';
 
@@ -55,6 +61,27 @@ t.test('SubrangeDevice', async (t) => {
     };
   });
 });
+
+for (const kind of ['unix', 'tcp'] as const) {
+  for (const word of ['', 'reconnect-delay=10', 'connections=3']) {
+    t.test(`NbdDevice over our own server, ${kind}, ${word}`, async (t) => {
+      const clock = new SystemClock();
+      const directory = tempDir(t);
+      blockDeviceConformance(t, async (sizeSectors) => {
+        const under = new MemoryDevice({ sizeSectors });
+        const exports = [{ name: 'data', device: under }];
+        const server = new NbdServer({ clock, log: silentLogger, exports });
+        if (kind === 'unix') await server.listenUnix(join(directory, 's'));
+        else await server.listenTcp('127.0.0.1', 0);
+        const uri = formatNbdUri(server.addresses()[0]!, 'data');
+        const name = `${uri}${kind === 'unix' ? '&' : '?'}${word}`;
+        const device = await openNbdDevice(name, { readOnly: false, clock, log: silentLogger });
+        const dispose = (): Promise<void> => server.stop({ graceMs: 0 });
+        return { device, medium: () => under.bytes, dispose };
+      });
+    });
+  }
+}
 
 for (const place of ['/tmp', '/dev/shm']) {
   for (const aio of AIO_POLICIES) {

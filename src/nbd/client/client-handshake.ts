@@ -1,133 +1,159 @@
 /**
- * The client's side of the handshake: greeting, STRUCTURED_REPLY if wanted, then GO. No sockets
- * here.
+ * The client's side of the handshake: bytes in and out for a conversation of options
+ * (`negotiation.ts`), from the greeting on, with TLS first where it is wanted. No sockets here.
+ *
+ * The server is hostile: replies are bounded in size and in number.
  */
 
-import type { FrameReader } from '../codec/frame-reader.ts';
+import { decodeGreeting, decodeOptionReply, encodeOption } from '../codec/handshake-codec.ts';
 import {
-  decodeGreeting,
-  decodeOptionReply,
-  encodeInfoRequest,
-  encodeOption,
-} from '../codec/handshake-codec.ts';
-import {
+  EXPORT_NAME_PADDING,
   GREETING_SIZE,
   HANDSHAKE_FLAGS,
-  INFOS,
-  OPTION_ERROR_MIN,
-  OPTION_REPLIES,
   OPTION_REPLY_HEADER_SIZE,
   OPTIONS,
   optionName,
-  optionReplyName,
   STRING_SIZE_MAX,
 } from '../constants.ts';
+import type { Inbox } from './inbox.ts';
 import { NbdConnectionError } from './nbd-error.ts';
+import { isFinal, type Negotiation, type OptionAnswer, requireAck } from './negotiation.ts';
 
-export interface ClientNegotiated {
-  size: number;
-  transmissionFlags: number;
-  structuredReplies: boolean;
-  description: string;
-  /** Of one payload, in bytes. */
-  payloadMax: number;
+/** Replies carry a number and two strings at most. */
+const REPLY_DATA_MAX = 2 * STRING_SIZE_MAX + 16;
+/** Replies to one option: exports of a list, contexts, infos. */
+const REPLIES_MAX = 10_000;
+const EXPORT_NAME_ANSWER_SIZE = 10;
+
+export interface ClientHandshakeOptions<T> {
+  readonly negotiation: Negotiation<T>;
+  readonly send: (bytes: Buffer) => void;
+  /** Encrypts the stream; `continueEncrypted` must be called when that is done. Null: no TLS. */
+  readonly startTls: (() => void) | null;
 }
 
-/** Replies of a handshake carry strings at most. */
-const REPLY_DATA_MAX = 2 * STRING_SIZE_MAX;
+export class ClientHandshake<T> {
+  readonly #options: ClientHandshakeOptions<T>;
+  #state: 'greeting' | 'option' | 'starting-tls' | 'done' = 'greeting';
+  #noZeroes = false;
+  /** The option that is being answered. */
+  #option = 0;
+  #replies: { type: number; data: Buffer }[] = [];
+  #result: T | null = null;
 
-export class ClientHandshake {
-  readonly negotiated: ClientNegotiated = {
-    size: 0,
-    transmissionFlags: 0,
-    structuredReplies: false,
-    description: '',
-    payloadMax: 32 * 2 ** 20,
-  };
-  readonly #exportName: string;
-  readonly #wantsStructured: boolean;
-  readonly #send: (bytes: Buffer) => void;
-  #state: 'greeting' | 'structured-reply' | 'go' | 'done' = 'greeting';
-
-  constructor(options: {
-    readonly exportName: string;
-    readonly wantsStructured: boolean;
-    readonly send: (bytes: Buffer) => void;
-  }) {
-    this.#exportName = options.exportName;
-    this.#wantsStructured = options.wantsStructured;
-    this.#send = options.send;
+  constructor(options: ClientHandshakeOptions<T>) {
+    this.#options = options;
   }
 
-  /** True when transmission has begun. @throws NbdConnectionError when the server refuses. */
-  advance(reader: FrameReader): boolean {
-    while (this.#state !== 'done') {
-      const advanced = this.#state === 'greeting' ? this.#greeting(reader) : this.#reply(reader);
-      if (!advanced) return false;
+  /** Of the negotiation, once it is over. */
+  get result(): T | null {
+    return this.#result;
+  }
+
+  /** True when the negotiation is over. @throws NbdConnectionError, or what it throws. */
+  advance(inbox: Inbox): boolean {
+    while (this.#advanceOne(inbox)) {
+      // Each step takes the greeting or a reply.
     }
-    return true;
+    return this.#state === 'done';
   }
 
-  #greeting(reader: FrameReader): boolean {
-    if (!reader.need(GREETING_SIZE)) return false;
-    const flags = decodeGreeting(reader.peek(GREETING_SIZE));
-    reader.consume(GREETING_SIZE);
+  /** The stream is encrypted now: everything begins anew, with nothing agreed. */
+  continueEncrypted(): void {
+    this.#next(this.#options.negotiation.next());
+  }
+
+  #advanceOne(inbox: Inbox): boolean {
+    switch (this.#state) {
+      case 'greeting':
+        return this.#greeting(inbox);
+      case 'option':
+        return this.#option === OPTIONS.EXPORT_NAME ? this.#exported(inbox) : this.#reply(inbox);
+      default:
+        return false;
+    }
+  }
+
+  #greeting(inbox: Inbox): boolean {
+    if (inbox.available < GREETING_SIZE) return false;
+    const flags = decodeGreeting(inbox.peek(GREETING_SIZE));
+    inbox.consume(GREETING_SIZE);
     if (flags === null || (flags & HANDSHAKE_FLAGS.FIXED_NEWSTYLE) === 0) {
       throw new NbdConnectionError('Server does not speak fixed newstyle NBD');
     }
     // Client flags have the bits of the handshake flags that they answer.
+    const answer = flags & (HANDSHAKE_FLAGS.FIXED_NEWSTYLE | HANDSHAKE_FLAGS.NO_ZEROES);
+    this.#noZeroes = (answer & HANDSHAKE_FLAGS.NO_ZEROES) !== 0;
     const clientFlags = Buffer.alloc(4);
-    clientFlags.writeUInt32BE(flags & (HANDSHAKE_FLAGS.FIXED_NEWSTYLE | HANDSHAKE_FLAGS.NO_ZEROES));
-    this.#send(clientFlags);
-    if (this.#wantsStructured) {
-      this.#state = 'structured-reply';
-      this.#send(encodeOption(OPTIONS.STRUCTURED_REPLY, Buffer.alloc(0)));
-    } else {
-      this.#go();
-    }
+    clientFlags.writeUInt32BE(answer);
+    this.#options.send(clientFlags);
+    this.#state = 'option';
+    if (this.#options.startTls !== null) this.#ask(OPTIONS.STARTTLS, Buffer.alloc(0));
+    else this.#next(this.#options.negotiation.next());
     return true;
   }
 
-  #go(): void {
-    this.#state = 'go';
-    const infos = [INFOS.DESCRIPTION, INFOS.BLOCK_SIZE];
-    this.#send(encodeOption(OPTIONS.GO, encodeInfoRequest(this.#exportName, infos)));
-  }
-
-  #reply(reader: FrameReader): boolean {
-    if (!reader.need(OPTION_REPLY_HEADER_SIZE)) return false;
-    const header = decodeOptionReply(reader.peek(OPTION_REPLY_HEADER_SIZE));
+  #reply(inbox: Inbox): boolean {
+    if (inbox.available < OPTION_REPLY_HEADER_SIZE) return false;
+    const header = decodeOptionReply(inbox.peek(OPTION_REPLY_HEADER_SIZE));
     if (header === null || header.length > REPLY_DATA_MAX) {
       throw new NbdConnectionError('Server sent a malformed option reply');
     }
-    if (!reader.need(OPTION_REPLY_HEADER_SIZE + header.length)) return false;
-    reader.consume(OPTION_REPLY_HEADER_SIZE);
-    const data = Buffer.from(reader.peek(header.length));
-    reader.consume(header.length);
-    const isStructured = header.option === OPTIONS.STRUCTURED_REPLY;
-    if (isStructured) {
-      this.negotiated.structuredReplies = header.type === OPTION_REPLIES.ACK;
-      this.#go();
-    } else if (header.type >= OPTION_ERROR_MIN) {
-      const reason = `${optionReplyName(header.type)} ${data.toString()}`.trim();
-      throw new NbdConnectionError(`Server refused ${optionName(header.option)}: ${reason}`);
-    } else if (header.type === OPTION_REPLIES.INFO) {
-      this.#info(data);
-    } else if (header.type === OPTION_REPLIES.ACK) {
-      this.#state = 'done';
+    if (header.option !== this.#option) {
+      const asked = optionName(this.#option);
+      throw new NbdConnectionError(`Server answered ${optionName(header.option)}, not ${asked}`);
     }
+    if (inbox.available < OPTION_REPLY_HEADER_SIZE + header.length) return false;
+    inbox.consume(OPTION_REPLY_HEADER_SIZE);
+    const reply = { type: header.type, data: Buffer.from(inbox.peek(header.length)) };
+    inbox.consume(header.length);
+    if (!isFinal(header.type)) {
+      this.#replies.push(reply);
+      if (this.#replies.length <= REPLIES_MAX) return true;
+      throw new NbdConnectionError(`Server sent more than ${REPLIES_MAX} replies to one option`);
+    }
+    const replies = this.#replies;
+    this.#replies = [];
+    this.#answered({ replies, final: reply }, inbox);
     return true;
   }
 
-  #info(data: Buffer): void {
-    const info = data.length >= 2 ? data.readUInt16BE(0) : -1;
-    if (info === INFOS.EXPORT && data.length === 12) {
-      this.negotiated.size = data.readUInt32BE(2) * 2 ** 32 + data.readUInt32BE(6);
-      this.negotiated.transmissionFlags = data.readUInt16BE(10);
-    } else if (info === INFOS.DESCRIPTION) {
-      this.negotiated.description = data.toString('utf8', 2);
-    } else if (info === INFOS.BLOCK_SIZE && data.length === 14) {
-      this.negotiated.payloadMax = data.readUInt32BE(10);
+  /** EXPORT_NAME is answered without a frame; a server that does not want just hangs up. */
+  #exported(inbox: Inbox): boolean {
+    const size = EXPORT_NAME_ANSWER_SIZE + (this.#noZeroes ? 0 : EXPORT_NAME_PADDING);
+    if (inbox.available < size) return false;
+    const data = Buffer.from(inbox.peek(size));
+    inbox.consume(size);
+    this.#answered({ replies: [], final: { type: 0, data } }, inbox);
+    return true;
+  }
+
+  #answered(answer: OptionAnswer, inbox: Inbox): void {
+    if (this.#option !== OPTIONS.STARTTLS) {
+      this.#next(this.#options.negotiation.next(answer));
+      return;
     }
+    requireAck(OPTIONS.STARTTLS, answer);
+    // Somebody in between put them there, to be taken for what the server says encrypted.
+    if (inbox.available > 0) {
+      throw new NbdConnectionError('Server sent bytes in the clear behind its consent to TLS');
+    }
+    this.#state = 'starting-tls';
+    this.#options.startTls!();
+  }
+
+  #next(step: IteratorResult<{ option: number; data: Uint8Array }, T>): void {
+    if (step.done === true) {
+      this.#state = 'done';
+      this.#result = step.value;
+    } else {
+      this.#state = 'option';
+      this.#ask(step.value.option, step.value.data);
+    }
+  }
+
+  #ask(option: number, data: Uint8Array): void {
+    this.#option = option;
+    this.#options.send(encodeOption(option, data));
   }
 }

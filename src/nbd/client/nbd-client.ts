@@ -1,87 +1,99 @@
 /**
- * A small NBD client: any number of requests in flight, simple or structured replies, unix or TCP.
+ * An NBD client with promises, for tools and tests: all options and commands, any number of
+ * requests in flight on one connection. `nbd-device.ts` is the one for a hot path.
  *
- * Each request is a promise. An error reply rejects it with `NbdError`; a lost connection rejects
- * all that are in flight with `NbdConnectionError`, and then nobody knows whether they took
- * effect.
+ * An error reply rejects its request with `NbdError`; a lost connection rejects all that are in
+ * flight with `NbdConnectionError`, and then nobody knows whether they took effect.
  */
 
-import { assert } from '../../base/assert.ts';
-import { BufferPool } from '../buffer-pool.ts';
-import { FrameReader } from '../codec/frame-reader.ts';
-import { encodeRequest } from '../codec/request-codec.ts';
-import {
-  COMMAND_FLAGS,
-  COMMANDS,
-  commandName,
-  REQUEST_SIZE,
-  TRANSMISSION_FLAGS,
-} from '../constants.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { ContextStatus } from '../codec/status-codec.ts';
+import { COMMAND_FLAGS, COMMANDS, commandName, TRANSMISSION_FLAGS } from '../constants.ts';
 import { SocketTransport } from '../socket-transport.ts';
-import type { ListenAddress, Transport } from '../transport.ts';
-import { ClientHandshake, type ClientNegotiated } from './client-handshake.ts';
+import type { ListenAddress } from '../transport.ts';
+import { ClientConnection, type ClientTransport } from './client-connection.ts';
+import { ClientRequest } from './client-request.ts';
 import { NbdConnectionError, NbdError } from './nbd-error.ts';
-import { type AwaitedReply, ReplyReader } from './reply-reader.ts';
+import {
+  type ClientNegotiated,
+  type ExportFacts,
+  type ListedExport,
+  type Negotiation,
+  negotiateContexts,
+  negotiateInfo,
+  negotiateList,
+  negotiateTransmission,
+  type ReplyForm,
+  thenAbort,
+} from './negotiation.ts';
 
-export interface NbdClientOptions {
+export interface NbdServerPlace {
   readonly address: ListenAddress;
-  readonly exportName?: string;
-  /** Asks for structured replies, which carry the text of errors; true by default. */
-  readonly structuredReplies?: boolean;
+  /** How to connect where it is not simply to the address: over TLS, or with no socket at all. */
+  readonly connect?: (onError: (error: Error) => void) => ClientTransport;
+  /** Without it requests leave at once instead of with others, and nobody waits in vain. */
+  readonly clock?: Clock;
+  /** For the handshake, with a clock; 0, the default, for no limit. */
+  readonly handshakeMsMax?: number;
 }
 
-interface InFlight extends AwaitedReply {
-  readonly command: number;
-  resolve(data: Buffer): void;
+export interface NbdClientOptions extends NbdServerPlace {
+  readonly exportName?: string;
+  /** What to ask for; the server may have less. Structured by default, for the text of errors. */
+  readonly form?: ReplyForm;
+  /** Metadata contexts that BLOCK_STATUS is to tell of. */
+  readonly contexts?: readonly string[];
+}
+
+/** Flags of a command, by their names in the protocol. */
+export interface CommandOptions {
+  readonly fua?: boolean;
+  readonly noHole?: boolean;
+  readonly fastZero?: boolean;
+  readonly df?: boolean;
+  readonly reqOne?: boolean;
+}
+
+interface Waiter {
+  resolve(request: ClientRequest): void;
   reject(error: Error): void;
 }
 
-interface RequestOptions {
-  readonly offset?: number;
-  readonly length?: number;
-  readonly flags?: number;
-  readonly payload?: Uint8Array;
-}
-
-const NO_DATA = Buffer.alloc(0);
+const IMMEDIATE: Clock = {
+  now: () => 0,
+  defer: (task) => task(),
+  after: () => ({ cancel: () => {} }),
+};
 
 export class NbdClient {
-  readonly #transport: Transport;
-  readonly #reader = new FrameReader(new BufferPool());
-  readonly #handshake: ClientHandshake;
-  #replies: ReplyReader | null = null;
-  readonly #inFlight = new Map<number, InFlight>();
-  #lastCookie = 0;
-  #lost: Error | null = null;
+  readonly #connection: ClientConnection;
+  #negotiated: ClientNegotiated | null = null;
+  #lost: NbdConnectionError | null = null;
   #isClosed = false;
-  #onReady: ((error: Error | null) => void) | null = null;
   readonly #closeWaiters: (() => void)[] = [];
 
   private constructor(options: NbdClientOptions, onReady: (error: Error | null) => void) {
-    this.#onReady = onReady;
-    const { address } = options;
-    this.#transport = SocketTransport.connect(address, (error) => this.#lose(error));
-    this.#handshake = new ClientHandshake({
-      exportName: options.exportName ?? '',
-      wantsStructured: options.structuredReplies ?? true,
-      send: (bytes) => this.#transport.send(bytes, nothing),
-    });
-    this.#transport.start({
-      window: () => this.#reader.window(),
-      received: (size) => {
-        this.#reader.received(size);
-        return this.#advance();
+    const { exportName = '', form = 'structured', contexts = [] } = options;
+    this.#connection = new ClientConnection({
+      ...placeOf(options),
+      negotiation: negotiateTransmission({ exportName, form, contexts }),
+      onReady: (negotiated) => {
+        this.#negotiated = negotiated;
+        onReady(null);
       },
-      receivedElsewhere: (bytes) => {
-        this.#reader.append(bytes);
-        return this.#advance();
+      onLost: (error, unanswered) => {
+        this.#lost = error;
+        onReady(error);
+        for (const request of unanswered) (request.context as Waiter).reject(error);
       },
-      ended: () => this.#lose(new NbdConnectionError('Server closed the connection')),
-      closed: () => this.#closed(),
+      onClosed: () => {
+        this.#isClosed = true;
+        for (const waiter of this.#closeWaiters.splice(0)) waiter();
+      },
     });
   }
 
-  /** @throws NbdConnectionError when nobody answers, or the server refuses. */
+  /** @throws NbdConnectionError when nobody answers; NbdRefusal when the server does not want. */
   static connect(options: NbdClientOptions): Promise<NbdClient> {
     return new Promise((resolve, reject) => {
       const client = new NbdClient(options, (error) => {
@@ -91,9 +103,28 @@ export class NbdClient {
     });
   }
 
+  /** The exports that a server shows. @throws as `connect`. */
+  static list(place: NbdServerPlace): Promise<ListedExport[]> {
+    return haggle(place, negotiateList());
+  }
+
+  /** What a server says of an export. @throws as `connect`. */
+  static info(place: NbdServerPlace, exportName: string): Promise<ExportFacts> {
+    return haggle(place, negotiateInfo(exportName));
+  }
+
+  /** The metadata contexts of an export that match `queries`; without any, all. @throws as above */
+  static listContexts(
+    place: NbdServerPlace,
+    exportName: string,
+    queries: readonly string[] = [],
+  ): Promise<string[]> {
+    return haggle(place, negotiateContexts(exportName, queries));
+  }
+
   /** What was agreed: size, flags, block sizes. */
-  get negotiated(): Readonly<ClientNegotiated> {
-    return this.#handshake.negotiated;
+  get negotiated(): ClientNegotiated {
+    return this.#negotiated!;
   }
 
   get size(): number {
@@ -102,41 +133,7 @@ export class NbdClient {
 
   /** Requests without an answer. */
   get inFlight(): number {
-    return this.#inFlight.size;
-  }
-
-  read(offset: number, length: number): Promise<Buffer> {
-    return this.#request(COMMANDS.READ, { offset, length });
-  }
-
-  async write(offset: number, data: Uint8Array, options?: { fua?: boolean }): Promise<void> {
-    const flags = options?.fua === true ? COMMAND_FLAGS.FUA : 0;
-    await this.#request(COMMANDS.WRITE, { offset, length: data.length, flags, payload: data });
-  }
-
-  async flush(): Promise<void> {
-    await this.#request(COMMANDS.FLUSH, {});
-  }
-
-  async trim(offset: number, length: number, options?: { fua?: boolean }): Promise<void> {
-    const flags = options?.fua === true ? COMMAND_FLAGS.FUA : 0;
-    await this.#request(COMMANDS.TRIM, { offset, length, flags });
-  }
-
-  async writeZeroes(
-    offset: number,
-    length: number,
-    options: { fua?: boolean; noHole?: boolean; fastZero?: boolean } = {},
-  ): Promise<void> {
-    const flags =
-      (options.fua === true ? COMMAND_FLAGS.FUA : 0) |
-      (options.noHole === true ? COMMAND_FLAGS.NO_HOLE : 0) |
-      (options.fastZero === true ? COMMAND_FLAGS.FAST_ZERO : 0);
-    await this.#request(COMMANDS.WRITE_ZEROES, { offset, length, flags });
-  }
-
-  async cache(offset: number, length: number): Promise<void> {
-    await this.#request(COMMANDS.CACHE, { offset, length });
+    return this.#connection.inFlight;
   }
 
   /** The server promised this (a bit of `TRANSMISSION_FLAGS`). */
@@ -144,98 +141,84 @@ export class NbdClient {
     return (this.negotiated.transmissionFlags & TRANSMISSION_FLAGS[flag]) !== 0;
   }
 
+  async read(offset: number, length: number, options: CommandOptions = {}): Promise<Buffer> {
+    const data = Buffer.allocUnsafe(length);
+    await this.#request(COMMANDS.READ, { offset, length, data, options });
+    return data;
+  }
+
+  async write(offset: number, data: Uint8Array, options: CommandOptions = {}): Promise<void> {
+    await this.#request(COMMANDS.WRITE, { offset, length: data.length, data, options });
+  }
+
+  async flush(): Promise<void> {
+    await this.#request(COMMANDS.FLUSH, {});
+  }
+
+  async trim(offset: number, length: number, options: CommandOptions = {}): Promise<void> {
+    await this.#request(COMMANDS.TRIM, { offset, length, options });
+  }
+
+  async writeZeroes(offset: number, length: number, options: CommandOptions = {}): Promise<void> {
+    await this.#request(COMMANDS.WRITE_ZEROES, { offset, length, options });
+  }
+
+  async cache(offset: number, length: number, options: CommandOptions = {}): Promise<void> {
+    await this.#request(COMMANDS.CACHE, { offset, length, options });
+  }
+
+  /** By the names of the selected contexts. */
+  async blockStatus(
+    offset: number,
+    length: number,
+    options: CommandOptions = {},
+  ): Promise<Map<string, ContextStatus['extents']>> {
+    const request = await this.#request(COMMANDS.BLOCK_STATUS, { offset, length, options });
+    const byName = new Map<string, ContextStatus['extents']>();
+    for (const { contextId, extents } of request.statuses) {
+      const name = this.negotiated.contexts.get(contextId);
+      if (name === undefined) {
+        throw new NbdConnectionError(
+          `Server told the status of context ${contextId}, not selected`,
+        );
+      }
+      byName.set(name, extents);
+    }
+    return byName;
+  }
+
   /** Sends DISC and waits until the server has answered all that is in flight and closed. */
   disconnect(): Promise<void> {
-    if (this.#lost === null) {
-      this.#send(COMMANDS.DISC, 0, {});
-      this.#transport.end();
-    }
+    this.#connection.disconnect();
     return this.#whenClosed();
   }
 
   /** Vanishes at once, without a word. */
   destroy(): Promise<void> {
-    this.#transport.destroy();
+    this.#connection.destroy();
     return this.#whenClosed();
   }
 
-  #request(command: number, options: RequestOptions): Promise<Buffer> {
+  #request(
+    command: number,
+    fields: {
+      readonly offset?: number;
+      readonly length?: number;
+      readonly data?: Uint8Array;
+      readonly options?: CommandOptions;
+    },
+  ): Promise<ClientRequest> {
     if (this.#lost !== null) return Promise.reject(this.#lost);
-    this.#lastCookie = (this.#lastCookie + 1) | 0;
-    const cookie = this.#lastCookie;
-    assert(!this.#inFlight.has(cookie), 'All cookies are in use');
     return new Promise((resolve, reject) => {
-      const { offset = 0, length = 0 } = options;
-      const data = command === COMMANDS.READ ? Buffer.allocUnsafe(length) : null;
-      const reply = { offset, data, dataBytes: 0, error: 0, text: '' };
-      this.#inFlight.set(cookie, { command, resolve, reject, ...reply });
-      this.#send(command, cookie, options);
+      const request = new ClientRequest(settle);
+      request.context = { resolve, reject } satisfies Waiter;
+      request.command = command;
+      request.offset = fields.offset ?? 0;
+      request.length = fields.length ?? 0;
+      request.data = fields.data ?? null;
+      request.flags = flagsOf(fields.options ?? {});
+      this.#connection.submit(request);
     });
-  }
-
-  #send(command: number, cookieLow: number, options: RequestOptions): void {
-    const { flags = 0, offset = 0, length = 0, payload } = options;
-    const header = Buffer.allocUnsafe(REQUEST_SIZE);
-    const view = new DataView(header.buffer, header.byteOffset, REQUEST_SIZE);
-    encodeRequest(view, 0, { flags, command, cookieHigh: 0, cookieLow, offset, length });
-    this.#transport.cork();
-    this.#transport.send(header, nothing);
-    if (payload !== undefined && payload.length > 0) this.#transport.send(payload, nothing);
-    this.#transport.uncork();
-  }
-
-  #advance(): boolean {
-    try {
-      if (this.#replies === null) {
-        if (!this.#handshake.advance(this.#reader)) return true;
-        this.#replies = new ReplyReader({
-          structuredReplies: this.negotiated.structuredReplies,
-          find: (_high, low) => this.#inFlight.get(low),
-          done: (_high, low) => this.#finish(low),
-        });
-        this.#onReady?.(null);
-        this.#onReady = null;
-      }
-      this.#replies.advance(this.#reader);
-    } catch (error) {
-      if (!(error instanceof NbdConnectionError)) throw error;
-      this.#lose(error);
-      this.#transport.destroy();
-      return false;
-    }
-    return true;
-  }
-
-  #finish(cookie: number): void {
-    const request = this.#inFlight.get(cookie)!;
-    this.#inFlight.delete(cookie);
-    const { command, data, dataBytes, error, text } = request;
-    if (error !== 0) {
-      request.reject(new NbdError(commandName(command), error, text));
-    } else if (data !== null && dataBytes !== data.length) {
-      const message = `Server answered READ with ${dataBytes} bytes, must be ${data.length}`;
-      request.reject(new NbdConnectionError(message));
-    } else {
-      request.resolve(data ?? NO_DATA);
-    }
-  }
-
-  #lose(error: Error): void {
-    if (this.#lost !== null) return;
-    this.#lost =
-      error instanceof NbdConnectionError ? error : new NbdConnectionError(error.message);
-    this.#onReady?.(this.#lost);
-    this.#onReady = null;
-    for (const request of this.#inFlight.values()) request.reject(this.#lost);
-    this.#inFlight.clear();
-    // Half an end is the whole end here: nobody sends without wanting answers.
-    this.#transport.end();
-  }
-
-  #closed(): void {
-    this.#lose(new NbdConnectionError('Connection was lost'));
-    this.#isClosed = true;
-    for (const waiter of this.#closeWaiters.splice(0)) waiter();
   }
 
   #whenClosed(): Promise<void> {
@@ -244,4 +227,43 @@ export class NbdClient {
   }
 }
 
-function nothing(): void {}
+function settle(request: ClientRequest): void {
+  const { command, error, text } = request;
+  const { resolve, reject } = request.context as Waiter;
+  if (error === 0) resolve(request);
+  else reject(new NbdError(commandName(command), error, text));
+}
+
+function flagsOf({ fua, noHole, fastZero, df, reqOne }: CommandOptions): number {
+  return (
+    (fua === true ? COMMAND_FLAGS.FUA : 0) |
+    (noHole === true ? COMMAND_FLAGS.NO_HOLE : 0) |
+    (fastZero === true ? COMMAND_FLAGS.FAST_ZERO : 0) |
+    (df === true ? COMMAND_FLAGS.DF : 0) |
+    (reqOne === true ? COMMAND_FLAGS.REQ_ONE : 0)
+  );
+}
+
+function placeOf(place: NbdServerPlace): {
+  connect: (onError: (error: Error) => void) => ClientTransport;
+  clock: Clock;
+  handshakeMsMax: number;
+} {
+  return {
+    connect: place.connect ?? ((onError) => SocketTransport.connect(place.address, onError)),
+    clock: place.clock ?? IMMEDIATE,
+    handshakeMsMax: place.handshakeMsMax ?? 0,
+  };
+}
+
+/** A conversation that does not lead to the transmission phase, and ends with ABORT. */
+function haggle<T>(place: NbdServerPlace, negotiation: Negotiation<T>): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const connection: ClientConnection<null> = new ClientConnection({
+      ...placeOf(place),
+      negotiation: thenAbort(negotiation, resolve),
+      onReady: () => connection.destroy(),
+      onLost: (error) => reject(error),
+    });
+  });
+}

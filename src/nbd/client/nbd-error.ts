@@ -1,4 +1,4 @@
-/** How requests of a client fail. */
+/** How requests of a client, and clients themselves, fail. */
 
 import { nbdErrorName } from '../constants.ts';
 
@@ -20,5 +20,15 @@ export class NbdError extends Error {
  * The connection ended or could not be made: whether a request in flight took effect is unknown.
  */
 export class NbdConnectionError extends Error {
-  override readonly name = 'NbdConnectionError';
+  override readonly name: string = 'NbdConnectionError';
+}
+
+/** The server understood and does not want; `reply` is the type of its option reply. */
+export class NbdRefusal extends NbdConnectionError {
+  readonly reply: number;
+
+  constructor(message: string, reply: number) {
+    super(message);
+    this.reply = reply;
+  }
 }

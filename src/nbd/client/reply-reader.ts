@@ -1,130 +1,311 @@
-/** Replies of a server, simple or in chunks, in any order: bytes in, finished requests out. */
+/**
+ * Replies of a server, in whatever form was negotiated and in any order: bytes in, answered
+ * requests out. No sockets here.
+ *
+ * The server is hostile. Every length is held against what it may be before anything is made of
+ * it: content must lie inside the READ that it answers, must not overlap what has come before, and
+ * must be complete when the reply ends; whatever has no place costs the connection (NBD protocol,
+ * 4.2, 5, 9 and 15.2).
+ *
+ * Large content of a READ is received where it belongs; small content goes through the inbox.
+ */
 
-import { NBD_PAYLOAD_BYTES_MAX } from '../../base/limits.ts';
-import type { FrameReader } from '../codec/frame-reader.ts';
+import { assert } from '../../base/assert.ts';
 import {
+  type ChunkForm,
   decodeChunkHeader,
   decodeErrorPayload,
+  decodeHolePayload,
   decodeSimpleReply,
-  STRUCTURED,
 } from '../codec/reply-codec.ts';
+import { decodeStatusPayload } from '../codec/status-codec.ts';
 import {
   CHUNK_ERROR_BIT,
-  CHUNK_HEADER_SIZE,
   CHUNK_OFFSET_SIZE,
   CHUNKS,
-  SIMPLE_REPLY_MAGIC,
+  COMMANDS,
   SIMPLE_REPLY_SIZE,
+  STRING_SIZE_MAX,
 } from '../constants.ts';
+import type { ClientRequest } from './client-request.ts';
+import type { Inbox } from './inbox.ts';
 import { NbdConnectionError } from './nbd-error.ts';
+import { cover, isCovered } from './read-coverage.ts';
 
-/** What a reply is about. */
-export interface AwaitedReply {
-  readonly offset: number;
-  /** Filled by a READ; null for other commands. */
-  readonly data: Buffer | null;
-  /** Bytes of `data` that have come. */
-  dataBytes: number;
-  /** The first error of the reply. */
-  error: number;
-  text: string;
-}
+/** Content from this size on is received into its place. */
+const DIRECT_BYTES_MIN = 2 ** 13;
+/** An error with the longest text, and an offset. */
+const ERROR_PAYLOAD_MAX = 6 + STRING_SIZE_MAX + CHUNK_OFFSET_SIZE;
+/** 2^18 extents of the wide kind; servers are asked to send 2^20 at most, and send far fewer. */
+const STATUS_PAYLOAD_MAX = 2 ** 22;
 
 export interface ReplyReaderOptions {
-  /** READ must be answered in chunks. */
-  readonly structuredReplies: boolean;
-  find(cookieHigh: number, cookieLow: number): AwaitedReply | undefined;
-  /** The reply is complete. */
-  done(cookieHigh: number, cookieLow: number): void;
+  /** Null: replies are simple. */
+  readonly chunks: ChunkForm | null;
+  readonly inbox: Inbox;
+  /** The request of a cookie; undefined when there is none. */
+  find(cookieHigh: number, cookieLow: number): ClientRequest | undefined;
+  /** The answer is complete. */
+  done(request: ClientRequest): void;
 }
 
+/** A payload that is being received: content of a READ, or a list of extents. */
+interface Payload {
+  request: ClientRequest | null;
+  data: Uint8Array;
+  at: number;
+  end: number;
+  /** The type of its chunk when it is a list of extents; else 0. */
+  statusType: number;
+  /** The reply ends with it. */
+  isLast: boolean;
+}
+
+const NOTHING = Buffer.alloc(0);
+
 export class ReplyReader {
+  readonly #chunks: ChunkForm | null;
+  readonly #inbox: Inbox;
   readonly #options: ReplyReaderOptions;
+  readonly #payload: Payload = {
+    request: null,
+    data: NOTHING,
+    at: 0,
+    end: 0,
+    statusType: 0,
+    isLast: false,
+  };
+  /** The last window was the payload's own place. */
+  #isDirect = false;
+  #isStopped = false;
 
   constructor(options: ReplyReaderOptions) {
     this.#options = options;
+    this.#chunks = options.chunks;
+    this.#inbox = options.inbox;
+  }
+
+  /** Where the next received bytes are to be placed. */
+  window(): Uint8Array {
+    const { request, data, at, end } = this.#payload;
+    this.#isDirect =
+      request !== null && this.#inbox.available === 0 && end - at >= DIRECT_BYTES_MIN;
+    return this.#isDirect ? data.subarray(at, end) : this.#inbox.window();
   }
 
   /**
-   * Consumes all complete replies. @throws NbdConnectionError when the server breaks the protocol.
+   * `size` bytes are in the last window.
+   *
+   * @throws NbdConnectionError when the server breaks the protocol.
    */
-  advance(reader: FrameReader): void {
-    while (this.#advanceOne(reader)) {
-      // Each reply finishes a request, or adds to one.
+  received(size: number): void {
+    if (this.#isDirect) {
+      this.#payload.at += size;
+      assert(this.#payload.at <= this.#payload.end, 'More bytes were received than had room');
+    } else {
+      this.#inbox.received(size);
+    }
+    this.advance();
+  }
+
+  /** Looks at nothing any more: the connection is over. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  /** Looks at everything that is in the inbox. @throws NbdConnectionError as above. */
+  advance(): void {
+    while (!this.#isStopped && this.#advanceOne()) {
+      // Each step takes a header or a part of a payload.
     }
   }
 
-  #advanceOne(reader: FrameReader): boolean {
-    if (!reader.need(SIMPLE_REPLY_SIZE)) return false;
-    const isSimple = reader.buffer.view.getUint32(reader.start) === SIMPLE_REPLY_MAGIC;
-    return isSimple ? this.#simple(reader) : this.#chunk(reader);
+  #advanceOne(): boolean {
+    if (this.#payload.request !== null) return this.#takePayload();
+    return this.#chunks === null ? this.#simple() : this.#structured(this.#chunks);
   }
 
-  #simple(reader: FrameReader): boolean {
-    const reply = decodeSimpleReply(reader.buffer.view, reader.start)!;
-    const awaited = this.#find(reply.cookieHigh, reply.cookieLow);
-    if (awaited.data !== null && this.#options.structuredReplies) {
-      throw new NbdConnectionError('Server answered READ with a simple reply, must be chunks');
+  #takePayload(): boolean {
+    const payload = this.#payload;
+    const size = Math.min(payload.end - payload.at, this.#inbox.available);
+    if (size > 0) {
+      payload.data.set(this.#inbox.peek(size), payload.at);
+      this.#inbox.consume(size);
+      payload.at += size;
     }
-    const dataSize = reply.error === 0 ? (awaited.data?.length ?? 0) : 0;
-    if (!reader.need(SIMPLE_REPLY_SIZE + dataSize)) return false;
-    reader.consume(SIMPLE_REPLY_SIZE);
-    if (dataSize > 0) reader.peek(dataSize).copy(awaited.data!);
-    reader.consume(dataSize);
-    awaited.dataBytes = dataSize;
-    awaited.error = reply.error;
-    this.#options.done(reply.cookieHigh, reply.cookieLow);
+    if (payload.at < payload.end) return false;
+    const request = payload.request!;
+    payload.request = null;
+    if (payload.statusType !== 0) takeStatus(request, payload.statusType, payload.data);
+    payload.data = NOTHING;
+    if (payload.isLast) this.#finish(request);
     return true;
   }
 
-  #chunk(reader: FrameReader): boolean {
-    if (!reader.need(CHUNK_HEADER_SIZE)) return false;
-    const header = decodeChunkHeader(STRUCTURED, reader.buffer.view, reader.start);
-    if (header === null) throw new NbdConnectionError('Server sent a reply with a wrong magic');
-    if (header.length > NBD_PAYLOAD_BYTES_MAX + CHUNK_OFFSET_SIZE) {
-      throw new NbdConnectionError(`Server sent a chunk of ${header.length} bytes`);
+  #simple(): boolean {
+    if (this.#inbox.available < SIMPLE_REPLY_SIZE) return false;
+    const reply = decodeSimpleReply(this.#inbox.view, this.#inbox.start);
+    if (reply === null) throw broken('a reply with a wrong magic');
+    const request = this.#find(reply.cookieHigh, reply.cookieLow);
+    this.#inbox.consume(SIMPLE_REPLY_SIZE);
+    const isRead = request.command === COMMANDS.READ;
+    if (isRead && this.#chunks !== null) throw broken('a simple reply to READ, must be chunks');
+    request.error = reply.error;
+    if (isRead && reply.error === 0 && request.length > 0) {
+      cover(request, 0, request.length);
+      this.#begin(request, { data: request.data!, at: 0, size: request.length, isLast: true });
+    } else {
+      this.#finish(request);
     }
-    if (!reader.need(CHUNK_HEADER_SIZE + header.length)) return false;
-    reader.consume(CHUNK_HEADER_SIZE);
-    const awaited = this.#find(header.cookieHigh, header.cookieLow);
-    takePayload(awaited, header.type, reader.peek(header.length));
-    reader.consume(header.length);
-    if (header.done) this.#options.done(header.cookieHigh, header.cookieLow);
     return true;
   }
 
-  #find(cookieHigh: number, cookieLow: number): AwaitedReply {
-    const awaited = this.#options.find(cookieHigh, cookieLow);
-    if (awaited === undefined) throw new NbdConnectionError('Server answered an unknown request');
-    return awaited;
+  #structured(form: ChunkForm): boolean {
+    const { available, start, view } = this.#inbox;
+    if (available < SIMPLE_REPLY_SIZE) return false;
+    if (!form.extended && decodeSimpleReply(view, start) !== null) return this.#simple();
+    if (available < form.headerSize) return false;
+    const header = decodeChunkHeader(form, view, start);
+    if (header === null) throw broken('a reply with a wrong magic');
+    const { type, length, done } = header;
+    const request = this.#find(header.cookieHigh, header.cookieLow);
+    if (form.extended && header.offset !== request.offset) {
+      throw broken('a reply with the offset of another request');
+    }
+    // Types that are looked at whole wait until they are there.
+    const whole = wholeSize(type, length, request);
+    if (available < form.headerSize + whole) return false;
+    this.#inbox.consume(form.headerSize);
+    if (type === CHUNKS.OFFSET_DATA) {
+      this.#beginData(request, length, done);
+      return true;
+    }
+    if (type === CHUNKS.BLOCK_STATUS || type === CHUNKS.BLOCK_STATUS_EXT) {
+      if ((type === CHUNKS.BLOCK_STATUS_EXT) !== form.extended) throw misplaced(type);
+      const place = { data: Buffer.allocUnsafe(length), at: 0, size: length, isLast: done };
+      this.#begin(request, place, type);
+      return true;
+    }
+    takeSmall(request, type, this.#inbox.peek(length), done);
+    this.#inbox.consume(length);
+    if (done) this.#finish(request);
+    return true;
+  }
+
+  /** `length` is that of the chunk's payload, whose first eight bytes are in the inbox. */
+  #beginData(request: ClientRequest, length: number, isLast: boolean): void {
+    const offset = readOffset(this.#inbox.peek(CHUNK_OFFSET_SIZE));
+    this.#inbox.consume(CHUNK_OFFSET_SIZE);
+    const at = offset - request.offset;
+    const size = length - CHUNK_OFFSET_SIZE;
+    requireCover(request, at, size);
+    this.#begin(request, { data: request.data!, at, size, isLast });
+  }
+
+  #begin(
+    request: ClientRequest,
+    place: { data: Uint8Array; at: number; size: number; isLast: boolean },
+    statusType = 0,
+  ): void {
+    const payload = this.#payload;
+    payload.request = request;
+    payload.data = place.data;
+    payload.at = place.at;
+    payload.end = place.at + place.size;
+    payload.isLast = place.isLast;
+    payload.statusType = statusType;
+  }
+
+  #find(cookieHigh: number, cookieLow: number): ClientRequest {
+    const request = this.#options.find(cookieHigh, cookieLow);
+    if (request === undefined) throw new NbdConnectionError('Server answered an unknown request');
+    return request;
+  }
+
+  #finish(request: ClientRequest): void {
+    if (request.error === 0 && request.command === COMMANDS.READ && !isCovered(request)) {
+      throw broken(`fewer bytes than the ${request.length} that READ asked for`);
+    }
+    this.#options.done(request);
   }
 }
 
-function takePayload(awaited: AwaitedReply, type: number, payload: Buffer): void {
+/**
+ * How much of the payload must be in the inbox before it is looked at.
+ *
+ * @throws NbdConnectionError for a chunk that cannot answer this request, or not with this length.
+ */
+function wholeSize(type: number, length: number, request: ClientRequest): number {
+  const { command } = request;
   if ((type & CHUNK_ERROR_BIT) !== 0) {
-    const decoded = decodeErrorPayload(type, payload);
-    if (decoded === null) throw new NbdConnectionError('Server sent a malformed error chunk');
-    if (awaited.error === 0) {
-      awaited.error = decoded.error;
-      awaited.text = decoded.text;
-    }
+    if (length > ERROR_PAYLOAD_MAX) throw broken(`an error chunk of ${length} bytes`);
+    return length;
+  }
+  switch (type) {
+    case CHUNKS.NONE:
+      if (length !== 0) throw broken('a chunk of type NONE that is not empty');
+      return 0;
+    case CHUNKS.OFFSET_DATA:
+      if (command !== COMMANDS.READ) throw misplaced(type);
+      if (length <= CHUNK_OFFSET_SIZE) throw broken('a malformed data chunk');
+      return CHUNK_OFFSET_SIZE;
+    case CHUNKS.OFFSET_HOLE:
+      if (command !== COMMANDS.READ) throw misplaced(type);
+      if (length !== CHUNK_OFFSET_SIZE + 4) throw broken('a malformed data chunk');
+      return length;
+    case CHUNKS.BLOCK_STATUS:
+    case CHUNKS.BLOCK_STATUS_EXT:
+      if (command !== COMMANDS.BLOCK_STATUS) throw misplaced(type);
+      if (length > STATUS_PAYLOAD_MAX) throw broken(`a status chunk of ${length} bytes`);
+      return 0;
+    default:
+      throw misplaced(type);
+  }
+}
+
+/** A chunk of type NONE, a hole, or an error. */
+function takeSmall(request: ClientRequest, type: number, payload: Buffer, done: boolean): void {
+  if (type === CHUNKS.NONE) {
+    if (!done) throw broken('a chunk of type NONE that is not the last');
     return;
   }
-  if (type === CHUNKS.NONE) return;
-  const isHole = type === CHUNKS.OFFSET_HOLE;
-  if (awaited.data === null || (!isHole && type !== CHUNKS.OFFSET_DATA)) {
-    throw new NbdConnectionError(`Server sent a chunk of type ${type} where none belongs`);
+  if (type === CHUNKS.OFFSET_HOLE) {
+    const hole = decodeHolePayload(payload);
+    if (hole === null) throw broken('a malformed data chunk');
+    const at = hole.offset - request.offset;
+    requireCover(request, at, hole.length);
+    request.data!.fill(0, at, at + hole.length);
+    return;
   }
-  const isComplete = isHole ? payload.length === CHUNK_OFFSET_SIZE + 4 : payload.length > 8;
-  if (!isComplete) throw new NbdConnectionError('Server sent a malformed data chunk');
-  const at = payload.readUInt32BE(0) * 2 ** 32 + payload.readUInt32BE(4) - awaited.offset;
-  const size = isHole
-    ? payload.readUInt32BE(CHUNK_OFFSET_SIZE)
-    : payload.length - CHUNK_OFFSET_SIZE;
-  if (at < 0 || at + size > awaited.data.length) {
-    throw new NbdConnectionError('Server sent data outside the request');
+  const decoded = decodeErrorPayload(type, payload);
+  if (decoded === null || decoded.error === 0) throw broken('a malformed error chunk');
+  if (request.error !== 0) return;
+  request.error = decoded.error;
+  request.text = decoded.text;
+}
+
+function takeStatus(request: ClientRequest, type: number, data: Uint8Array): void {
+  const status = decodeStatusPayload(type, data as Buffer);
+  if (status === null) throw broken('a malformed status chunk');
+  if (request.statuses.some(({ contextId }) => contextId === status.contextId)) {
+    throw broken('the status of one context twice');
   }
-  if (isHole) awaited.data.fill(0, at, at + size);
-  else payload.copy(awaited.data, at, CHUNK_OFFSET_SIZE);
-  awaited.dataBytes += size;
+  request.statuses.push(status);
+}
+
+function requireCover(request: ClientRequest, at: number, size: number): void {
+  if (at < 0 || at + size > request.length) throw broken('data outside the request');
+  if (!cover(request, at, at + size)) throw broken('data for the same place twice');
+}
+
+function readOffset(bytes: Buffer): number {
+  return bytes.readUInt32BE(0) * 2 ** 32 + bytes.readUInt32BE(4);
+}
+
+function misplaced(type: number): NbdConnectionError {
+  return broken(`a chunk of type ${type} where none belongs`);
+}
+
+function broken(what: string): NbdConnectionError {
+  return new NbdConnectionError(`Server sent ${what}`);
 }

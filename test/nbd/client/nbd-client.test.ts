@@ -1,5 +1,3 @@
-import { once } from 'node:events';
-import { createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { EIO } from '../../../src/base/errno.ts';
@@ -9,7 +7,6 @@ import { NbdClient } from '../../../src/nbd/client/nbd-client.ts';
 import { NbdServer } from '../../../src/nbd/server.ts';
 import type { ListenAddress } from '../../../src/nbd/transport.ts';
 import { RealClock } from '../../support/nbd-clock.ts';
-import * as wire from '../../support/nbd-wire.ts';
 import { ScriptedDevice } from '../../support/scripted-device.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 
@@ -26,11 +23,11 @@ async function serve(t: Test): Promise<{ device: ScriptedDevice; addresses: List
 t.test('NbdClient does everything, simple and structured, by unix socket and TCP', async (t) => {
   const { device, addresses } = await serve(t);
   for (const address of addresses) {
-    for (const structuredReplies of [false, true]) {
+    for (const form of ['simple', 'structured'] as const) {
       device.seen.length = 0;
-      const client = await NbdClient.connect({ address, exportName: 'data', structuredReplies });
-      t.match(client.negotiated, { structuredReplies, size: 4_194_304, description: 'a disk' });
-      t.equal(client.can('SEND_DF'), structuredReplies);
+      const client = await NbdClient.connect({ address, exportName: 'data', form });
+      t.match(client.negotiated, { form, size: 4_194_304, description: 'a disk' });
+      t.equal(client.can('SEND_DF'), form !== 'simple');
       t.equal(client.can('READ_ONLY'), false);
       const data = Buffer.alloc(8192, 'data');
       await client.write(4096, data, { fua: true });
@@ -86,10 +83,10 @@ t.test('NbdClient keeps many requests in flight, small and large', async (t) => 
 
 t.test('NbdClient rejects with the number and the words of the server', async (t) => {
   const { device, addresses } = await serve(t);
-  for (const structuredReplies of [false, true]) {
-    const client = await NbdClient.connect({ address: addresses[0]!, structuredReplies });
+  for (const form of ['simple', 'structured'] as const) {
+    const client = await NbdClient.connect({ address: addresses[0]!, form });
     device.badSectors.add(3);
-    const text = structuredReplies ? 'Bad sector 3' : '';
+    const text = form === 'simple' ? '' : 'Bad sector 3';
     await t.rejects(client.read(1536, 512), { name: 'NbdError', code: EIO, text });
     device.badSectors.clear();
     await t.rejects(client.write(4_194_304, Buffer.alloc(1)), { code: 28 });
@@ -110,58 +107,3 @@ t.test('NbdClient.connect() says why it failed', async (t) => {
   const nowhere: ListenAddress = { kind: 'unix', path: join(tempDir(t), 'none') };
   await t.rejects(NbdClient.connect({ address: nowhere }), { ...lost, message: /ENOENT/ });
 });
-
-/** A server that says what the test wants. */
-async function impostor(t: Test, talk: (socket: Socket) => void): Promise<ListenAddress> {
-  const path = join(tempDir(t), 's');
-  const server = createServer((socket) => {
-    socket.on('error', () => {});
-    talk(socket);
-  });
-  server.listen(path);
-  await once(server, 'listening');
-  t.teardown(() => server.close());
-  return { kind: 'unix', path };
-}
-
-t.test(
-  'NbdClient rejects all that is in flight when the server goes, or talks nonsense',
-  async (t) => {
-    const [size, flags] = ['0000000000100000', '0001'];
-    const ready = [
-      wire.GREETING,
-      wire.optionReply(7, 3, Buffer.from(`0000${size}${flags}`, 'hex')),
-      wire.optionReply(7, wire.ACK),
-    ];
-    const chunk = (type: number, payload: string): Buffer => {
-      const bytes = Buffer.from(`668e33ef0001${type.toString(16).padStart(4, '0')}`, 'hex');
-      const payloadBytes = Buffer.from(payload, 'hex');
-      const cookie = Buffer.from('0000000000000001', 'hex');
-      return Buffer.concat([bytes, cookie, wire.u32(payloadBytes.length), payloadBytes]);
-    };
-    for (const [what, answer, message] of [
-      ['the server goes', null, /closed|lost/],
-      ['a wrong magic', Buffer.alloc(20), /wrong magic/],
-      ['an unknown cookie', wire.simpleReply(0, 99n), /unknown request/],
-      ['data outside the request', chunk(1, '00000000000001000000'), /outside the request/],
-      ['a chunk type that is not for READ', chunk(5, '00000000'), /where none belongs/],
-      ['a malformed error', chunk(0x8001, '00000005ffff'), /malformed error/],
-      ['too little data', chunk(1, '000000000000000000'), /with 1 bytes, must be 4/],
-    ] as const) {
-      const address = await impostor(t, (socket) => {
-        socket.write(Buffer.concat(ready));
-        let received = 0;
-        socket.on('data', (bytes) => {
-          received += bytes.length;
-          // Client flags, GO with two infos, one request.
-          if (received < 4 + 16 + 10 + 28) return;
-          if (answer === null) socket.destroy();
-          else socket.write(answer);
-        });
-      });
-      const client = await NbdClient.connect({ address, structuredReplies: false });
-      await t.rejects(client.read(0, 4), { name: 'NbdConnectionError', message }, what);
-      await client.destroy();
-    }
-  },
-);
