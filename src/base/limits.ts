@@ -82,7 +82,7 @@ export const NBD_ZERO_SLICE_BYTES = 2 ** 20;
 export const NBD_STATUS_EXTENTS_MAX = 4096;
 
 /** NBD: READs from this size on, and holes in them, are worth a look for holes. */
-export const NBD_SPARSE_READ_BYTES_MIN = 65_536;
+export const NBD_SPARSE_READ_BYTES_MIN = 131_072;
 
 /** A unix socket's path: sun_path has 108 bytes, one of them for the NUL. */
 export const UNIX_SOCKET_PATH_BYTES_MAX = 107;

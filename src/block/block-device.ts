@@ -12,7 +12,8 @@
  * `checked-device.ts` asserts the part of this that can be asserted.
  */
 
-import type { SectorCount } from '../base/units.ts';
+import type { Sector, SectorCount } from '../base/units.ts';
+import type { Allocation } from './allocation.ts';
 import type { Bio } from './bio.ts';
 
 export interface DeviceCapabilities {
@@ -35,6 +36,12 @@ export interface BlockDevice {
   readonly logicalBlockSize: number;
   readonly capabilities: DeviceCapabilities;
   submit(bio: Bio): void;
+  /**
+   * What is known of the contents of a range inside the device, beginning with its first sector;
+   * absent where nothing ever is. It must be true of a read that is submitted now, whoever asks,
+   * and costs a few system calls at most.
+   */
+  allocation?(sector: Sector, count: SectorCount): Allocation;
   /**
    * Releases what the device holds. Every submitted bio has ended before; none is submitted after.
    */

@@ -9,7 +9,8 @@
 
 import { assert } from '../base/assert.ts';
 import { type IoResult, OK } from '../base/errno.ts';
-import { SECTOR_SIZE, type SectorCount } from '../base/units.ts';
+import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
+import { type Allocation, allocationOf } from './allocation.ts';
 import { Bio, isWriteOp } from './bio.ts';
 import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio, describeBio } from './check-bio.ts';
@@ -50,6 +51,17 @@ export class CheckedDevice implements BlockDevice {
 
   get capabilities(): DeviceCapabilities {
     return this.#device.capabilities;
+  }
+
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    assert(
+      sector >= 0 && count > 0 && sector + count <= this.sizeSectors,
+      `Allocation of ${count} sectors at ${sector} is asked of ${this.sizeSectors}`,
+    );
+    const known = allocationOf(this.#device, sector, count);
+    assert(known.count > 0 && known.count <= count, `Allocation of ${known.count} sectors`);
+    assert(known.zero || !known.hole, 'A hole that does not read as zeros');
+    return known;
   }
 
   /** How many bios have been submitted and have not ended. */

@@ -18,10 +18,12 @@ import {
   type SectorCount,
   toSector,
 } from '../base/units.ts';
+import type { Allocation } from './allocation.ts';
 import { type Bio, isWriteOp } from './bio.ts';
 import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio, describeBio } from './check-bio.ts';
 import { DataSync } from './data-sync.ts';
+import { FileHoles } from './file-holes.ts';
 import { FileTransfer } from './file-transfer.ts';
 import { type AioPolicy, Lane, type LaneMeter } from './lane.ts';
 import { nativeCalls } from './native-calls.ts';
@@ -66,6 +68,7 @@ export class FileDevice implements BlockDevice {
   readonly capabilities: DeviceCapabilities;
   readonly #fd: number;
   readonly #calls = nativeCalls();
+  readonly #holes: FileHoles;
   readonly #space: SpaceCalls;
   readonly #isVolatile: boolean;
   readonly #sync: DataSync;
@@ -86,6 +89,7 @@ export class FileDevice implements BlockDevice {
       rotational: options.rotational,
     };
     this.#fd = options.fd;
+    this.#holes = new FileHoles(options);
     this.#space = options.space;
     this.#isVolatile = options.isVolatile;
     this.#sync = new DataSync(options.name, (onEnd) => fdatasync(options.fd, onEnd));
@@ -128,6 +132,10 @@ export class FileDevice implements BlockDevice {
       case 'write-zeroes':
         this.#changeSpace(bio);
     }
+  }
+
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    return this.#holes.at(sector, count);
   }
 
   close(): Promise<void> {
@@ -182,6 +190,7 @@ export class FileDevice implements BlockDevice {
     const change = bio.op === 'discard' ? this.#space.discard : this.#space.writeZeroes;
     assert(change !== null, `"${this.name}" does not ${bio.op}`);
     const result = change(this.#fd, bio.sector * SECTOR_SIZE, bio.count * SECTOR_SIZE);
+    this.#holes.forget();
     this.#finish(bio, result);
   }
 

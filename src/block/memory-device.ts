@@ -5,7 +5,8 @@
 
 import { assert } from '../base/assert.ts';
 import { EROFS, OK } from '../base/errno.ts';
-import { bytesToSectors, SECTOR_SIZE, type SectorCount } from '../base/units.ts';
+import { bytesToSectors, SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
+import type { Allocation } from './allocation.ts';
 import { type Bio, isWriteOp } from './bio.ts';
 import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio } from './check-bio.ts';
@@ -73,6 +74,11 @@ export class MemoryDevice implements BlockDevice {
     else if (bio.op === 'write') this.#store.write(offset, bio.data!);
     else if (bio.op !== 'flush') this.#store.zero(offset, bio.count * SECTOR_SIZE);
     bio.end(OK);
+  }
+
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    const { length, written } = this.#store.run(sector * SECTOR_SIZE, count * SECTOR_SIZE);
+    return { count: bytesToSectors(length), zero: !written, hole: !written };
   }
 
   async close(): Promise<void> {}

@@ -5,6 +5,8 @@ export interface MemoryStore {
   read(offset: number, into: Uint8Array): void;
   write(offset: number, from: Uint8Array): void;
   zero(offset: number, length: number): void;
+  /** How many of the bytes from `offset` on are alike: perhaps written, or certainly never. */
+  run(offset: number, length: number): { readonly length: number; readonly written: boolean };
 }
 
 export class FlatStore implements MemoryStore {
@@ -24,6 +26,10 @@ export class FlatStore implements MemoryStore {
 
   zero(offset: number, length: number): void {
     this.bytes.fill(0, offset, offset + length);
+  }
+
+  run(_offset: number, length: number): { length: number; written: boolean } {
+    return { length, written: true };
   }
 }
 
@@ -68,6 +74,15 @@ export class SparseStore implements MemoryStore {
       return;
     }
     this.#eachPage(offset, length, (index, start, part) => this.#zeroInPage(index, start, part));
+  }
+
+  run(offset: number, length: number): { length: number; written: boolean } {
+    if (this.#pages.size === 0) return { length, written: false };
+    let index = Math.floor(offset / PAGE_SIZE);
+    const written = this.#pages.has(index);
+    const end = offset + length;
+    while (index * PAGE_SIZE < end && this.#pages.has(index) === written) index += 1;
+    return { length: Math.min(length, index * PAGE_SIZE - offset), written };
   }
 
   #zeroInPage(index: number, start: number, length: number): void {

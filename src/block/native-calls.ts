@@ -17,7 +17,9 @@ const FALLOC_FL_PUNCH_HOLE = 0x02;
 const FALLOC_FL_ZERO_RANGE = 0x10;
 
 /** lseek(2). */
+const SEEK_END = 2;
 const SEEK_DATA = 3;
+const SEEK_HOLE = 4;
 
 /** send(2). */
 const MSG_DONTWAIT = 0x40;
@@ -115,6 +117,17 @@ export class NativeCalls {
    */
   sendNow(fd: number, bytes: Uint8Array): number {
     return Math.max(0, this.#send(fd, bytes, bytes.length, MSG_DONTWAIT | MSG_NOSIGNAL));
+  }
+
+  /** Where the data at `offset` end; null if nobody knows. */
+  seekHole(fd: number, offset: number): number | null {
+    const found = this.#lseek(fd, offset, SEEK_HOLE);
+    return found >= 0 ? found : null;
+  }
+
+  /** The size of a file as it is now; 0 if nobody knows. */
+  fileEnd(fd: number): number {
+    return Math.max(0, this.#lseek(fd, 0, SEEK_END));
   }
 
   /** This process gets the signal when its parent ends. */

@@ -6,6 +6,7 @@
 import { assert } from '../base/assert.ts';
 import type { IoResult } from '../base/errno.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
+import { type Allocation, allocationOf } from './allocation.ts';
 import { Bio } from './bio.ts';
 import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio } from './check-bio.ts';
@@ -60,6 +61,10 @@ export class SubrangeDevice implements BlockDevice {
     inner.detail = null;
     inner.context = bio;
     this.#device.submit(inner);
+  }
+
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    return allocationOf(this.#device, (sector + this.#start) as Sector, count);
   }
 
   async close(): Promise<void> {}

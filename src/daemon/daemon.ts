@@ -75,8 +75,9 @@ export class Daemon {
     const { clock, log, version } = environment;
     this.#log = log;
     this.#privateDirectory = privateDirectory;
-    this.#server = new NbdServer({ clock, log });
-    this.#exports = new NbdExports(this.#server, log);
+    this.#server = new NbdServer({ clock, log, features: plan.features });
+    const withAlias = options.qemuBitmap ?? false;
+    this.#exports = new NbdExports(this.#server, log, { withAlias });
     this.#faults = new FaultBoard(clock);
     this.#record = new TableRecordFile({
       paths: plan.repairs.recordPaths,

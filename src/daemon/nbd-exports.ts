@@ -10,17 +10,21 @@ import type { MappedDevice } from '../dm/mapped-device.ts';
 import type { Table } from '../dm/table.ts';
 import type { Export } from '../nbd/export.ts';
 import type { NbdServer } from '../nbd/server.ts';
+import { regionContexts } from './region-context.ts';
 
 const DESCRIPTION_BYTES_MAX = 255;
 
 export class NbdExports implements DeviceExports {
   readonly #server: NbdServer;
   readonly #log: Logger;
+  readonly #withAlias: boolean;
   readonly #shown = new Map<MappedDevice, Export>();
 
-  constructor(server: NbdServer, log: Logger) {
+  /** `withAlias`: region states also look like a dirty bitmap of qemu. */
+  constructor(server: NbdServer, log: Logger, options: { readonly withAlias: boolean }) {
     this.#server = server;
     this.#log = log;
+    this.#withAlias = options.withAlias;
   }
 
   show(device: MappedDevice): void {
@@ -34,6 +38,7 @@ export class NbdExports implements DeviceExports {
       name,
       description: describeTable(device.liveTable),
       device,
+      contexts: regionContexts(device, { withAlias: this.#withAlias }),
       onAttached: () => device.opened(),
       onDetached: () => device.released(),
     });

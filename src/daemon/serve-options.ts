@@ -28,6 +28,14 @@ export interface ServeOptions {
   readonly listen: readonly string[];
   readonly name: string;
 
+  /** What the server offers; false refuses a feature. */
+  readonly structured?: boolean;
+  readonly extended?: boolean;
+  /** Of handshake flags, as a number. */
+  readonly maskHandshake?: string;
+  /** Shows region states under a name that qemu's tools know as well. */
+  readonly qemuBitmap?: boolean;
+
   readonly imageFaultPolicy?: string;
   readonly logFaultPolicy?: string;
   readonly spare?: readonly string[];

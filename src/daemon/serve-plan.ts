@@ -3,9 +3,11 @@
 import { UserError } from '../base/failure.ts';
 import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
 import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
+import type { HandshakeFeatures } from '../nbd/handshake-features.ts';
 import { measureAnyDevice } from './any-device.ts';
 import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
 import { parseListenAddress, type TcpAddress } from './listen-address.ts';
+import { parseFeatures } from './nbd-features.ts';
 import { readTableFile } from './read-table-file.ts';
 import { planRepairs, type RepairSettings, recordPaths } from './repair-settings.ts';
 import type { ServeOptions } from './serve-options.ts';
@@ -21,6 +23,7 @@ export interface ServePlan {
   readonly aio: AioPolicy;
   readonly throttlePercent: number;
   readonly tcp: readonly TcpAddress[];
+  readonly features: HandshakeFeatures;
   readonly control: ControlPlan;
   readonly repairs: RepairSettings;
   /** What repair has made of the given table, which `lines` is then. */
@@ -33,6 +36,7 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
   const aio = parseAio(options.aio ?? 'auto');
   const throttlePercent = parsePercent(options.resyncThrottle ?? '100');
   const tcp = options.listen.map(parseListenAddress);
+  const features = parseFeatures(options);
   const control = planControl(options, process.env);
   const tableText = await chooseTable(options, isControlled(control));
   const givenLines = tableText === null ? [] : parseTable(tableText);
@@ -46,6 +50,7 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
     aio,
     throttlePercent,
     tcp,
+    features,
     control,
     repairs: await planRepairs(options, givenUses),
     recalled,

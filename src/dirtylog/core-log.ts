@@ -59,6 +59,10 @@ class CoreLog implements DirtyLog {
     return this.inSync(region);
   }
 
+  isCleanNow(region: Region): boolean {
+    return this.isClean(region);
+  }
+
   flush(): number {
     return OK;
   }

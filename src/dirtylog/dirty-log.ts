@@ -53,6 +53,8 @@ export interface DirtyLog {
   inSync(region: Region): Awaitable<number>;
   /** The same without blocking: `"would-block"` where the answer is not at hand. */
   inSyncNow(region: Region): number | 'would-block';
+  /** `isClean` without blocking, where the answer can be at hand; absent where it never is. */
+  isCleanNow?(region: Region): boolean | 'would-block';
   /** Makes every mark and clear so far durable, as far as this type of log promises durability. */
   flush(): Awaitable<IoResult>;
   /** The region is dirty; effective with the next `flush`. */

@@ -199,6 +199,10 @@ class DiskLog implements DirtyLog {
     return this.inSync(region);
   }
 
+  isCleanNow(region: Region): boolean {
+    return this.isClean(region);
+  }
+
   /** Specification 8.5. Answers without a promise where legs and log device do. */
   flush(): Awaitable<IoResult> {
     const context = this.#context;

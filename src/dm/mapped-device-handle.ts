@@ -3,7 +3,8 @@
  * ends this use. The name is the one in the table.
  */
 
-import type { SectorCount } from '../base/units.ts';
+import type { Sector, SectorCount } from '../base/units.ts';
+import type { Allocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
 import type { BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
 import type { MappedDevice } from './mapped-device.ts';
@@ -32,6 +33,10 @@ export class MappedDeviceHandle implements BlockDevice {
 
   submit(bio: Bio): void {
     this.mapped.submit(bio);
+  }
+
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    return this.mapped.allocation(sector, count);
   }
 
   async close(): Promise<void> {

@@ -13,7 +13,8 @@ import { EINVAL, EIO, EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import type { Probe } from '../base/probe.ts';
-import { SECTOR_SIZE, type SectorCount } from '../base/units.ts';
+import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
+import { type Allocation, unknownAllocation } from '../block/allocation.ts';
 import { type Bio, isWriteOp } from '../block/bio.ts';
 import type { BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
 import { splitBio } from './split-bio.ts';
@@ -331,6 +332,20 @@ export class MappedDevice implements BlockDevice {
     this.#deferred = [];
     this.#blocked = false;
     for (const bio of deferred) this.submit(bio);
+  }
+
+  /**
+   * As the live table says. A request that came while the device is suspended would meet a table
+   * that nobody knows yet.
+   */
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    const table = this.#live;
+    if (table === null || this.#blocked || sector >= table.sizeSectors) {
+      return unknownAllocation(count);
+    }
+    const { start, length, target } = table.find(sector);
+    const within = Math.min(count, start + length - sector) as SectorCount;
+    return target.allocation?.((sector - start) as Sector, within) ?? unknownAllocation(within);
   }
 
   #start(bio: Bio): void {

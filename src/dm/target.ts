@@ -7,7 +7,8 @@
  */
 
 import type { Awaitable } from '../base/awaitable.ts';
-import type { SectorCount } from '../base/units.ts';
+import type { Sector, SectorCount } from '../base/units.ts';
+import type { Allocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import type { TargetContext } from './target-context.ts';
@@ -65,6 +66,8 @@ export interface Target {
    * position.
    */
   map(bio: Bio): void;
+  /** As that of a device (`block-device.ts`), with a sector relative to the target's start. */
+  allocation?(sector: Sector, count: SectorCount): Allocation;
   /** A suspend has begun: let everything end that a target may be holding back. */
   presuspend(): Promise<void>;
   /** All bios have ended. */

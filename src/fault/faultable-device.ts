@@ -6,6 +6,8 @@
  * table gives it back and another opens it again.
  */
 
+import type { Sector, SectorCount } from '../base/units.ts';
+import { type Allocation, allocationOf, unknownAllocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import type { ArmedFault } from './armed-fault.ts';
@@ -57,5 +59,11 @@ export class FaultableDevice extends DeviceFilter {
   override submit(bio: Bio): void {
     if (this.faults.active && this.faults.strike(bio, this, this.next)) return;
     this.next.submit(bio);
+  }
+
+  /** While something may strike nobody knows what a read would give. */
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    if (this.faults.active) return unknownAllocation(count);
+    return allocationOf(this.next, sector, count);
   }
 }

@@ -9,8 +9,9 @@ import { isPromise } from '../base/awaitable.ts';
 import { EINVAL, EIO, type IoResult, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { RegionGeometry } from '../base/geometry.ts';
-import { type SectorCount, toSector } from '../base/units.ts';
+import { type Sector, type SectorCount, toSector } from '../base/units.ts';
 import { Worker } from '../base/worker.ts';
+import type { Allocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
 import { runBio } from '../block/run-bio.ts';
 import type { DirtyLog, DirtyLogType } from '../dirtylog/dirty-log.ts';
@@ -22,6 +23,7 @@ import { CopyThrottle } from './copy-throttle.ts';
 import { type KcopydFactory, PiecewiseKcopyd } from './kcopyd.ts';
 import { Leg } from './leg.ts';
 import { type LegIoFactory, ParallelLegIo } from './leg-io.ts';
+import { mirrorAllocation } from './mirror-allocation.ts';
 import { parseFeatures, parseLeg, parseLegCount, parseLogArgs } from './mirror-args.ts';
 import { type MirrorCounters, MirrorSet } from './mirror-set.ts';
 import { mirrorStatus } from './mirror-status.ts';
@@ -212,6 +214,10 @@ export class MirrorTarget implements Target {
     const region = bio.op === 'write' ? set.geometry.regionOf(bio.sector) : NO_REGION;
     set.context.probe.reached('W0', -1, region);
     set.queueWrite(new MirrorWrite(bio, region));
+  }
+
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    return mirrorAllocation(this.#set, sector, count);
   }
 
   /** In the order of specification 6.2. */

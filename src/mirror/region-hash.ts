@@ -90,6 +90,11 @@ export class RegionHash<W extends RegionWrite> {
     return inSync === 1 ? 'clean' : 'nosync';
   }
 
+  /** Null without an entry: the log knows, and is not asked. For status displays. */
+  stateNow(region: Region): RegionState | null {
+    return this.#entries.get(region)?.state ?? null;
+  }
+
   /** Regions with an entry, for status displays. */
   entries(): IterableIterator<RegionEntry<W>> {
     return this.#entries.values();

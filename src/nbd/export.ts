@@ -6,6 +6,7 @@ import { NBD_CONNECTIONS_MAX, NBD_LISTED_STRING_BYTES_MAX } from '../base/limits
 import { sectorsToBytes } from '../base/units.ts';
 import type { AlignDevice } from '../block/align-device.ts';
 import type { BlockDevice } from '../block/block-device.ts';
+import { allocationContext } from './allocation-context.ts';
 import { TRANSMISSION_FLAGS } from './constants.ts';
 import type { MetaContext } from './meta-context.ts';
 import { printable } from './printable.ts';
@@ -19,7 +20,7 @@ export interface ExportOptions {
   readonly device: BlockDevice;
   readonly readOnly?: boolean;
   readonly connectionsMax?: number;
-  /** What clients may ask about ranges of it. */
+  /** What clients may ask about ranges of it, beside its allocation. */
   readonly contexts?: readonly MetaContext[];
   /** A connection uses the device from now on, or does not any more. */
   readonly onAttached?: () => void;
@@ -46,7 +47,7 @@ export class Export {
     this.description = checkString('description', options.description ?? '', options.name);
     this.device = options.device;
     this.bytes = bytes;
-    this.contexts = options.contexts ?? [];
+    this.contexts = [allocationContext(options.device), ...(options.contexts ?? [])];
     this.connectionsMax = options.connectionsMax ?? NBD_CONNECTIONS_MAX;
     if (!Number.isSafeInteger(sectorsToBytes(options.device.sizeSectors))) {
       throw new UserError(

@@ -57,13 +57,22 @@ export function selectContexts(
 /** Collects the extents of an answer: neighbours of one status are one. */
 export class ExtentList {
   readonly extents: StatusExtent[] = [];
+  readonly #extentsMax: number;
 
-  add(length: number, status: number): void {
-    const last = this.extents.at(-1);
+  constructor(extentsMax: number) {
+    this.#extentsMax = extentsMax;
+  }
+
+  /** False when the answer is complete without it. */
+  add(length: number, status: number): boolean {
+    const { extents } = this;
+    const last = extents.at(-1);
     if (last !== undefined && last.status === status) {
-      this.extents[this.extents.length - 1] = { length: last.length + length, status };
-    } else {
-      this.extents.push({ length, status });
+      extents[extents.length - 1] = { length: last.length + length, status };
+      return true;
     }
+    if (extents.length === this.#extentsMax) return false;
+    extents.push({ length, status });
+    return true;
   }
 }

@@ -50,6 +50,11 @@ export class ReplyWriter {
     return this.#form === null ? Number.POSITIVE_INFINITY : NBD_PAYLOAD_BYTES_ADVERTISED;
   }
 
+  /** Zeroes can be told without sending them. */
+  get hasHoles(): boolean {
+    return this.#form !== null;
+  }
+
   /** Bytes of the reply to a READ of `length` bytes. */
   readReplySize(length: number): number {
     if (this.#form === null) return SIMPLE_REPLY_SIZE + length;

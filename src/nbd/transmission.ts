@@ -16,9 +16,11 @@ import {
   NBD_BYTES_IN_FLIGHT_MAX,
   NBD_REPLY_BYTES_QUEUED_MAX,
   NBD_REQUESTS_IN_FLIGHT_MAX,
+  NBD_SPARSE_READ_BYTES_MIN,
   NBD_ZERO_SLICE_BYTES,
 } from '../base/limits.ts';
 import type { ByteRequest } from '../block/byte-request.ts';
+import { zeroBytesAt } from './allocation-context.ts';
 import { StatusTurns, statusOf } from './block-status.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { FrameReader } from './codec/frame-reader.ts';
@@ -235,6 +237,11 @@ export class Transmission {
     switch (command) {
       case COMMANDS.READ:
         request.op = 'read';
+        this.#skipHole(pending);
+        if (pending.length === 0) {
+          this.#finish(pending, OK);
+          return;
+        }
         this.#reserveRead(pending);
         break;
       case COMMANDS.WRITE:
@@ -253,6 +260,18 @@ export class Transmission {
         this.#chooseZeroing(pending);
     }
     this.#submitSlice(pending);
+  }
+
+  /** A hole at the beginning is not read, and goes by itself; a client that wants one piece gets it. */
+  #skipHole(pending: PendingRequest): void {
+    const { length, offset } = pending;
+    if (length < NBD_SPARSE_READ_BYTES_MIN || !this.#writer.hasHoles) return;
+    if ((this.#header.flags & COMMAND_FLAGS.DF) !== 0) return;
+    const zeroes = zeroBytesAt(this.#negotiated.export.device, offset, length);
+    if (zeroes < NBD_SPARSE_READ_BYTES_MIN) return;
+    pending.holeBytes = zeroes;
+    pending.offset += zeroes;
+    pending.length -= zeroes;
   }
 
   #reserveRead(pending: PendingRequest): void {
@@ -330,17 +349,27 @@ export class Transmission {
     if (!this.#parsing) this.#replies.schedule();
   }
 
+  #replyRead(pending: PendingRequest): void {
+    const { holeBytes, offset, length, reply } = pending;
+    if (holeBytes > 0) {
+      const chunk = { offset: offset - holeBytes, length: holeBytes, done: length === 0 };
+      this.#writer.hole(pending, chunk);
+    }
+    if (reply !== null) {
+      pending.reply = null;
+      this.#writer.data(reply, pending);
+    } else if (holeBytes === 0) {
+      this.#writer.nothing(pending);
+    }
+  }
+
   #replySuccess(pending: PendingRequest): void {
     if (pending.command === COMMANDS.BLOCK_STATUS) {
       this.#writer.statuses(pending, statusOf(pending.contexts, pending));
     } else if (pending.command !== COMMANDS.READ) {
       this.#writer.success(pending);
-    } else if (pending.reply === null) {
-      this.#writer.nothing(pending);
     } else {
-      const buffer = pending.reply;
-      pending.reply = null;
-      this.#writer.data(buffer, pending);
+      this.#replyRead(pending);
     }
   }
 }

@@ -34,7 +34,7 @@ function answer(
 
 t.test('Handshake answers each option as the protocol says', async (t) => {
   const { ACK, ERR_INVALID, ERR_TOO_BIG, ERR_UNKNOWN, ERR_UNSUP } = wire;
-  const [INFO, SERVER] = [3, 2];
+  const [INFO, SERVER, META_CONTEXT] = [3, 2, 4];
   const info = (name: string, infos: number[] = [], wrong = {}): Buffer =>
     wire.option(6, wire.infoData(name, infos, wrong));
   for (const [what, message, types] of [
@@ -74,7 +74,7 @@ t.test('Handshake answers each option as the protocol says', async (t) => {
     ['STRUCTURED_REPLY with data', wire.option(8, 'x'), [ERR_INVALID]],
     ['LIST_META_CONTEXT, malformed', wire.option(9, 'anything'), [ERR_INVALID]],
     ['LIST_META_CONTEXT of no export', wire.contexts(9, 'three'), [ERR_UNKNOWN]],
-    ['LIST_META_CONTEXT', wire.contexts(9, 'one'), [ACK]],
+    ['LIST_META_CONTEXT', wire.contexts(9, 'one'), [META_CONTEXT, ACK]],
     ['SET_META_CONTEXT before structured replies', wire.contexts(10, 'one'), [ERR_INVALID]],
     ['EXTENDED_HEADERS', wire.option(11), [ACK]],
     ['EXTENDED_HEADERS with data', wire.option(11, 'x'), [ERR_INVALID]],

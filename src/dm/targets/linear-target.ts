@@ -1,5 +1,7 @@
 /** The `linear` target: a stretch of one device. Counterpart: dm-linear. */
 
+import { toSector } from '../../base/units.ts';
+import { allocationOf } from '../../block/allocation.ts';
 import { statelessLife } from '../stateless-target.ts';
 import type { TargetType } from '../target.ts';
 import { forwardBio } from './forward-bio.ts';
@@ -30,6 +32,8 @@ export const linearTargetType: TargetType = {
       },
       devices: [{ device: stretch.device, start: stretch.offset, length: context.length }],
       map: (bio) => forwardBio(bio, stretch),
+      allocation: (sector, count) =>
+        allocationOf(stretch.device, toSector(stretch.offset + sector), count),
       status: (kind, nameOf) =>
         kind === 'table' ? `${nameOf(stretch.device)} ${stretch.offset}` : '',
       destroy: () => context.putDevice(stretch.device),

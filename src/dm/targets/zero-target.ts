@@ -27,6 +27,8 @@ export const zeroTargetType: TargetType = {
         if (bio.op === 'read') bio.data?.fill(0);
         bio.end(OK);
       },
+      // A write finds as much space as it needs: none.
+      allocation: (_sector, count) => ({ count, zero: true, hole: false }),
       status: () => '',
       async destroy() {},
     };
