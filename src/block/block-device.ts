@@ -13,7 +13,6 @@
  */
 
 import type { Sector, SectorCount } from '../base/units.ts';
-import type { Allocation } from './allocation.ts';
 import type { Bio } from './bio.ts';
 
 export interface DeviceCapabilities {
@@ -25,6 +24,16 @@ export interface DeviceCapabilities {
   readonly rotational: boolean;
   /** False: there is nothing to flush, and a flush ends at once with 0 wherever it is. */
   readonly flush?: boolean;
+}
+
+/** What is known, without reading, of a run of sectors from the one that was asked about. */
+export interface Allocation {
+  /** At least 1, at most as many as were asked about; what follows may be alike. */
+  readonly count: SectorCount;
+  /** A read submitted now would succeed and return zeros only. */
+  readonly zero: boolean;
+  /** No space is set aside, so that a write may find none. Only where `zero`. */
+  readonly hole: boolean;
 }
 
 export interface BlockDevice {

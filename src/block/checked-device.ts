@@ -10,9 +10,9 @@
 import { assert } from '../base/assert.ts';
 import { type IoResult, OK } from '../base/errno.ts';
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
-import { type Allocation, allocationOf } from './allocation.ts';
+import { allocationOf } from './allocation.ts';
 import { Bio, isWriteOp } from './bio.ts';
-import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
+import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio, describeBio } from './check-bio.ts';
 
 export interface CheckedDeviceOptions {

@@ -18,9 +18,8 @@ import {
   type SectorCount,
   toSector,
 } from '../base/units.ts';
-import type { Allocation } from './allocation.ts';
 import { type Bio, isWriteOp } from './bio.ts';
-import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
+import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio, describeBio } from './check-bio.ts';
 import { DataSync } from './data-sync.ts';
 import { FileHoles } from './file-holes.ts';

@@ -7,7 +7,8 @@
  */
 
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
-import { type Allocation, unknownAllocation } from './allocation.ts';
+import { unknownAllocation } from './allocation.ts';
+import type { Allocation } from './block-device.ts';
 import { nativeCalls } from './native-calls.ts';
 
 /** Steps through a file in memory, and how many of them a question may cost. */
@@ -49,7 +50,7 @@ export class FileHoles {
     return unknownAllocation(known as SectorCount);
   }
 
-  /** Where data begin, at most `end`. A file that was cut off behind our back has no holes there. */
+  /** Where data begin, at most `end`. A file that was cut off behind our back has no hole there. */
   #nextData(start: number, end: number): number {
     const calls = nativeCalls();
     const found = calls.seekData(this.#fd, start);

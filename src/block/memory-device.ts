@@ -6,9 +6,8 @@
 import { assert } from '../base/assert.ts';
 import { EROFS, OK } from '../base/errno.ts';
 import { bytesToSectors, SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
-import type { Allocation } from './allocation.ts';
 import { type Bio, isWriteOp } from './bio.ts';
-import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
+import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio } from './check-bio.ts';
 import { FlatStore, type MemoryStore, SparseStore } from './memory-store.ts';
 

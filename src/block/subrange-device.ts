@@ -6,9 +6,9 @@
 import { assert } from '../base/assert.ts';
 import type { IoResult } from '../base/errno.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
-import { type Allocation, allocationOf } from './allocation.ts';
+import { allocationOf } from './allocation.ts';
 import { Bio } from './bio.ts';
-import type { BlockDevice, DeviceCapabilities } from './block-device.ts';
+import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device.ts';
 import { checkBio } from './check-bio.ts';
 
 export class SubrangeDevice implements BlockDevice {

@@ -4,9 +4,8 @@
  */
 
 import type { Sector, SectorCount } from '../base/units.ts';
-import type { Allocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
-import type { BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
+import type { Allocation, BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
 import type { MappedDevice } from './mapped-device.ts';
 
 export class MappedDeviceHandle implements BlockDevice {

@@ -8,9 +8,8 @@
 
 import type { Awaitable } from '../base/awaitable.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
-import type { Allocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
-import type { BlockDevice } from '../block/block-device.ts';
+import type { Allocation, BlockDevice } from '../block/block-device.ts';
 import type { TargetContext } from './target-context.ts';
 
 /**

@@ -7,9 +7,9 @@
  */
 
 import type { Sector, SectorCount } from '../base/units.ts';
-import { type Allocation, allocationOf, unknownAllocation } from '../block/allocation.ts';
+import { allocationOf, unknownAllocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
-import type { BlockDevice } from '../block/block-device.ts';
+import type { Allocation, BlockDevice } from '../block/block-device.ts';
 import type { ArmedFault } from './armed-fault.ts';
 import { DeviceFilter } from './filter.ts';
 

@@ -12,7 +12,8 @@ import {
   sectorAfter,
   toSector,
 } from '../base/units.ts';
-import { type Allocation, allocationOf, unknownAllocation } from '../block/allocation.ts';
+import { allocationOf, unknownAllocation } from '../block/allocation.ts';
+import type { Allocation } from '../block/block-device.ts';
 import { chooseLeg } from './choose-leg.ts';
 import type { Leg } from './leg.ts';
 import type { MirrorSet } from './mirror-set.ts';

@@ -4,8 +4,8 @@
  */
 
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
-import { type Allocation, allocationOf, unknownAllocation } from '../block/allocation.ts';
-import type { BlockDevice } from '../block/block-device.ts';
+import { allocationOf, unknownAllocation } from '../block/allocation.ts';
+import type { Allocation, BlockDevice } from '../block/block-device.ts';
 import { ALLOCATION } from './constants.ts';
 import { ExtentList, type MetaContext } from './meta-context.ts';
 

@@ -262,7 +262,7 @@ export class Transmission {
     this.#submitSlice(pending);
   }
 
-  /** A hole at the beginning is not read, and goes by itself; a client that wants one piece gets it. */
+  /** A hole at the beginning is not read, and goes by itself, unless one piece is wanted. */
   #skipHole(pending: PendingRequest): void {
     const { length, offset } = pending;
     if (length < NBD_SPARSE_READ_BYTES_MIN || !this.#writer.hasHoles) return;
