@@ -2,8 +2,9 @@
  * Receive and reply buffers, counted by reference and used again.
  *
  * A fresh buffer of a mebibyte costs more in page faults than the copy it saves; so buffers come
- * back here when the last who holds one lets go. What a pool keeps is bounded. Contents are never
- * cleared: only bytes that were written for a client may be sent to it.
+ * back here when the last who holds one lets go. What a pool keeps is bounded, and what it
+ * has handed out is counted. Contents are never cleared: only bytes that were written for a client
+ * may be sent to it.
  */
 
 import { assert } from '../base/assert.ts';
@@ -20,6 +21,7 @@ export class PooledBuffer {
   readonly view: DataView;
   readonly #pool: BufferPool;
   #holders = 1;
+  #reusable = true;
 
   constructor(pool: BufferPool, size: number) {
     this.bytes = Buffer.allocUnsafeSlow(size);
@@ -43,6 +45,15 @@ export class PooledBuffer {
     if (this.#holders === 0) this.#pool.giveBack(this);
   }
 
+  /** A system call may still use the bytes: after its last release nobody gets it any more. */
+  spoil(): void {
+    this.#reusable = false;
+  }
+
+  get reusable(): boolean {
+    return this.#reusable;
+  }
+
   /** The pool's own: hands it out again. */
   reuse(): void {
     assert(this.#holders === 0, 'A buffer in use was handed out');
@@ -53,11 +64,23 @@ export class PooledBuffer {
 export class BufferPool {
   readonly #kept = new Map<number, PooledBuffer[]>();
   #keptBytes = 0;
+  #takenBytes = 0;
   #zeroes: Buffer | null = null;
+
+  /** Bytes of all buffers that somebody holds. */
+  get takenBytes(): number {
+    return this.#takenBytes;
+  }
+
+  /** Bytes of all buffers that wait for their next use. */
+  get keptBytes(): number {
+    return this.#keptBytes;
+  }
 
   /** A buffer of at least `size` bytes, held once, with any contents. */
   take(size: number): PooledBuffer {
     const capacity = capacityFor(size);
+    this.#takenBytes += capacity;
     const kept = this.#kept.get(capacity)?.pop();
     if (kept === undefined) return new PooledBuffer(this, capacity);
     this.#keptBytes -= capacity;
@@ -67,7 +90,9 @@ export class BufferPool {
 
   giveBack(buffer: PooledBuffer): void {
     const capacity = buffer.bytes.length;
-    if (this.#keptBytes + capacity > KEPT_BYTES_MAX) return;
+    this.#takenBytes -= capacity;
+    assert(this.#takenBytes >= 0, 'More buffers were given back than taken');
+    if (!buffer.reusable || this.#keptBytes + capacity > KEPT_BYTES_MAX) return;
     this.#keptBytes += capacity;
     const list = this.#kept.get(capacity);
     if (list === undefined) this.#kept.set(capacity, [buffer]);

@@ -78,7 +78,8 @@ export class Connection implements TransportSink {
       exports: context.exports,
       features: context.features,
       stopping: () => context.stopping(),
-      send: (bytes) => transport.send(bytes, nothing),
+      send: (bytes) => transport.send(bytes, () => this.#progressed()),
+      queuedBytes: () => transport.queuedBytes,
     });
     if (context.handshakeMsMax > 0) {
       this.#setTimer(context.handshakeMsMax, () => this.#drop('handshake takes too long'));
@@ -177,6 +178,7 @@ export class Connection implements TransportSink {
 
   #advanceHandshake(): void {
     const outcome = this.#handshake.advance(this.#reader);
+    this.#stopped = outcome === 'stopped';
     if (outcome === 'drop') {
       this.#drop(this.#handshake.dropReason);
     } else if (outcome === 'close') {
@@ -213,7 +215,7 @@ export class Connection implements TransportSink {
   #progressed(): void {
     // While we do not read we do not see the end of a client; what it left unparsed must not begin.
     if (this.#advancing || this.#transport.broken) return;
-    if (this.#stopped && this.#status === 'transmission') {
+    if (this.#stopped && !this.#ignoresInput()) {
       if (this.#advance()) this.#transport.resume();
     } else {
       this.#endIfDrained();
@@ -304,5 +306,3 @@ export class Connection implements TransportSink {
     return { connection: this.id, peer: this.peer, export: this.export?.name ?? '' };
   }
 }
-
-function nothing(): void {}

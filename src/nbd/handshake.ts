@@ -13,6 +13,7 @@ import {
   NBD_OPTION_DATA_BYTES_SKIPPED_MAX,
   NBD_OPTIONS_MAX,
   NBD_PAYLOAD_BYTES_ADVERTISED,
+  NBD_REPLY_BYTES_QUEUED_MAX,
 } from '../base/limits.ts';
 import type { FrameReader } from './codec/frame-reader.ts';
 import {
@@ -58,14 +59,16 @@ export interface HandshakeContext {
   stopping(): boolean;
   /** One answer, given to the transport as one write. */
   send(bytes: Buffer): void;
+  /** Bytes of answers that the client has not taken. */
+  queuedBytes(): number;
 }
 
 /**
- * - `more`: needs more bytes. - `done`: `negotiated` is set, transmission begins with the next
- *   byte.
+ * - `more`: needs more bytes. - `stopped`: the client must take answers before it gets more.
+ * - `done`: `negotiated` is set, transmission begins with the next byte.
  * - `close`: the client asked for the end; what was sent shall arrive. - `drop`: close at once.
  */
-export type HandshakeOutcome = 'more' | 'done' | 'close' | 'drop';
+export type HandshakeOutcome = 'more' | 'stopped' | 'done' | 'close' | 'drop';
 
 type State = 'client-flags' | 'option-header' | 'option-data' | 'skipped-data' | 'transmission';
 /** What a step leads to: another state, or the end. `null`: the bytes for it are not there yet. */
@@ -152,6 +155,8 @@ export class Handshake {
   /** Consumes whatever is complete. */
   advance(reader: FrameReader): HandshakeOutcome {
     for (;;) {
+      // Clients wait for each answer; one that does not could have us fill the memory with them.
+      if (this.#context.queuedBytes() > NBD_REPLY_BYTES_QUEUED_MAX) return 'stopped';
       const step = this.#steps[this.#state](reader);
       if (step === null) return 'more';
       if (step === 'close' || step === 'drop') return step;

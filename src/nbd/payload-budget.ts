@@ -11,6 +11,11 @@ export class PayloadBudget {
     this.#bytesMax = bytesMax;
   }
 
+  /** What is taken at this moment. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
   /** Takes `bytes`, or says no; a single request of any size is admitted to an empty server. */
   tryTake(bytes: number): boolean {
     if (this.#bytes > 0 && this.#bytes + bytes > this.#bytesMax) return false;

@@ -125,6 +125,11 @@ export class ReplyQueue {
   close(): void {
     assert(!this.#closed, 'A reply queue was closed twice');
     this.#closed = true;
+    for (const buffer of this.#leaving.slice(this.#leavingFirst)) {
+      buffer.spoil();
+      buffer.release();
+    }
+    this.#leaving.length = 0;
     for (const { buffer } of this.#ready) buffer.release();
     this.#ready = [];
     this.#readyBytes = 0;

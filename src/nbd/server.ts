@@ -28,6 +28,16 @@ export interface NbdServerLimits {
   readonly payloadBytesMax?: number;
 }
 
+/** Memory on behalf of clients, in bytes. */
+export interface NbdServerMemory {
+  /** Payload of requests in progress. */
+  readonly payloadBytes: number;
+  /** Buffers that connections hold, with what they received and what they are to send. */
+  readonly buffersTakenBytes: number;
+  /** Buffers that wait for their next use. */
+  readonly buffersKeptBytes: number;
+}
+
 export interface NbdServerOptions {
   readonly clock: Clock;
   readonly log: Logger;
@@ -103,6 +113,14 @@ export class NbdServer {
 
   get connections(): readonly Connection[] {
     return [...this.#connections];
+  }
+
+  get memory(): NbdServerMemory {
+    return {
+      payloadBytes: this.#context.budget.bytes,
+      buffersTakenBytes: this.#pool.takenBytes,
+      buffersKeptBytes: this.#pool.keptBytes,
+    };
   }
 
   /** @throws UserError for a name that is taken, or that cannot be served. */
