@@ -47,6 +47,15 @@ export const NBD_REPLY_BYTES_QUEUED_MAX = 8 * 2 ** 20;
 /** NBD: payload in progress on all connections of a server together. */
 export const NBD_SERVER_BYTES_IN_FLIGHT_MAX = 512 * 2 ** 20;
 
+/**
+ * NBD: payload that every connection may have in progress, however much others hold: a device that
+ * holds requests, or a client that does not go on with its WRITE, stops nobody else.
+ */
+export const NBD_CONNECTION_BYTES_GUARANTEED = 2 ** 20;
+
+/** NBD: a WRITE that gets no more of its payload for so long, while others wait for memory. */
+export const NBD_PAYLOAD_STALL_MS_MAX = 10_000;
+
 /** NBD: option data that is looked at, and option data that is at least skipped politely. */
 export const NBD_OPTION_DATA_BYTES_MAX = 65_536;
 export const NBD_OPTION_DATA_BYTES_SKIPPED_MAX = 32 * 2 ** 20;

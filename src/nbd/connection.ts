@@ -60,6 +60,8 @@ export class Connection implements TransportSink {
   /** Counted as a connection of its export. */
   #attached = false;
   #timer: Timer | null = null;
+  /** At the last look for stalled payloads. */
+  #payloadProgress: string | null = null;
   #ignored: Buffer | null = null;
 
   constructor(id: number, transport: Transport, context: ConnectionContext) {
@@ -143,6 +145,19 @@ export class Connection implements TransportSink {
 
   closed(): void {
     this.#close();
+  }
+
+  /** Remembers how far a payload is that comes in. */
+  notePayload(): void {
+    this.#payloadProgress = this.#transmission?.payloadProgress ?? null;
+  }
+
+  /** Others wait for memory: gives up a payload that has not gone on since the last look. */
+  dropStalledPayload(): void {
+    const before = this.#payloadProgress;
+    this.notePayload();
+    const isStalled = before !== null && before === this.#payloadProgress;
+    if (isStalled && this.#status === 'transmission') this.#drop('payload of a WRITE stalls');
   }
 
   /** The server stops, gracefully: ends once nothing is in progress. */

@@ -3,11 +3,12 @@
  * and an end in good order, or at once.
  */
 
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import {
   NBD_CONNECTIONS_MAX,
   NBD_HANDSHAKE_MS_MAX,
   NBD_LINGER_MS_MAX,
+  NBD_PAYLOAD_STALL_MS_MAX,
   NBD_SERVER_BYTES_IN_FLIGHT_MAX,
 } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
@@ -62,6 +63,7 @@ export class NbdServer {
   #connectionCount = 0;
   #stopping = false;
   #refusalLoggedAt = Number.NEGATIVE_INFINITY;
+  #payloadWatch: Timer | null = null;
   /** Called when a connection has closed; those that wait look for themselves. */
   readonly #closeWaiters = new Set<() => void>();
 
@@ -79,7 +81,9 @@ export class NbdServer {
       exports: this.#exports,
       features: options.features ?? ALL_FEATURES,
       pool: this.#pool,
-      budget: new PayloadBudget(limits.payloadBytesMax ?? NBD_SERVER_BYTES_IN_FLIGHT_MAX),
+      budget: new PayloadBudget(limits.payloadBytesMax ?? NBD_SERVER_BYTES_IN_FLIGHT_MAX, () =>
+        this.#watchPayloads(),
+      ),
       handshakeMsMax: limits.handshakeMsMax ?? NBD_HANDSHAKE_MS_MAX,
       stopping: () => this.#stopping,
       onClosed: (connection) => this.#closed(connection),
@@ -210,6 +214,26 @@ export class NbdServer {
     await Promise.all(this.#listeners.splice(0).map((listener) => listener.close()));
   }
 
+  /** While a connection waits for memory, those that hold some must go on with what it is for. */
+  #watchPayloads(): void {
+    if (this.#payloadWatch !== null) return;
+    for (const connection of this.#connections) connection.notePayload();
+    const look = (): void => {
+      this.#payloadWatch = null;
+      for (const connection of this.connections) connection.dropStalledPayload();
+      if (this.#context.budget.contended) arm();
+    };
+    const arm = (): void => {
+      this.#payloadWatch ??= this.#clock.after(NBD_PAYLOAD_STALL_MS_MAX, look);
+    };
+    arm();
+  }
+
+  #endPayloadWatch(): void {
+    this.#payloadWatch?.cancel();
+    this.#payloadWatch = null;
+  }
+
   #refuse(transport: Transport): void {
     const now = this.#clock.now();
     if (!this.#stopping && now - this.#refusalLoggedAt >= REFUSAL_LOG_MS) {
@@ -222,7 +246,10 @@ export class NbdServer {
 
   #closed(connection: Connection): void {
     this.#connections.delete(connection);
-    if (this.#connections.size === 0) this.#pool.trim();
+    if (this.#connections.size === 0) {
+      this.#pool.trim();
+      this.#endPayloadWatch();
+    }
     this.#wakeCloseWaiters();
   }
 

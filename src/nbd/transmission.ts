@@ -72,6 +72,8 @@ export class Transmission {
   #unanswered = 0;
   #payloadBytes = 0;
   #clientGone = false;
+  /** Requests that have begun. */
+  #begun = 0;
 
   readonly #ended = (request: ByteRequest, result: IoResult): void => {
     this.#sliceEnded(request.context as PendingRequest, result);
@@ -92,6 +94,11 @@ export class Transmission {
 
   get unanswered(): number {
     return this.#unanswered;
+  }
+
+  /** Changes with every byte of the payload that is awaited; null where none is. */
+  get payloadProgress(): string | null {
+    return this.#phase === 'payload' ? `${this.#begun}/${this.#reader.available}` : null;
   }
 
   get dropReason(): string {
@@ -183,7 +190,7 @@ export class Transmission {
     if (inProgress >= NBD_REQUESTS_IN_FLIGHT_MAX) return false;
     if (this.#payloadBytes > 0 && this.#payloadBytes + bytes > NBD_BYTES_IN_FLIGHT_MAX)
       return false;
-    if (bytes > 0 && !this.#context.budget.tryTake(bytes)) {
+    if (bytes > 0 && !this.#context.budget.tryTake(bytes, this.#payloadBytes)) {
       this.#context.budget.wait(this.#freed);
       return false;
     }
@@ -208,6 +215,7 @@ export class Transmission {
     const hasPayload = command === COMMANDS.WRITE || command === COMMANDS.READ;
     pending.begin(this.#header, hasPayload ? length : 0);
     this.#unanswered += 1;
+    this.#begun += 1;
     this.#negotiated.export.requestBegan();
     return pending;
   }

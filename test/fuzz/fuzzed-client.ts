@@ -1,5 +1,6 @@
 /** One client of a fuzzed server, with the observer that judges what its connection does. */
 
+import { NBD_PAYLOAD_STALL_MS_MAX } from '../../src/base/limits.ts';
 import { ByteStream } from './byte-stream.ts';
 import { FuzzTransport } from './fuzz-transport.ts';
 import { HagglingObserver, type HagglingWorld } from './observe-haggling.ts';
@@ -23,6 +24,7 @@ export class FuzzedClient {
   readonly #haggling: HagglingObserver;
   #transmission: TransmissionObserver | null = null;
   readonly #connectedAtMs: number;
+  #lastSentAtMs = 0;
   /** The server had no place for it. */
   readonly #refused: boolean;
   #ended = false;
@@ -61,6 +63,7 @@ export class FuzzedClient {
   send(bytes: Buffer): void {
     if (this.#ended || this.transport.broken) return;
     this.#sent.add(bytes);
+    this.#lastSentAtMs = this.#world.now();
     this.transport.feed(bytes);
   }
 
@@ -136,7 +139,12 @@ export class FuzzedClient {
       return true;
     const { state, mayDrop } = this.#haggling;
     if (state === 'may-end' || state === 'done' || mayDrop) return true;
-    if (this.#transmission !== null) return this.#transmission.state === 'disconnected';
+    if (this.#transmission !== null) {
+      // Half a payload must give way when others wait for memory.
+      const silentMs = this.#world.now() - this.#lastSentAtMs;
+      const stalls = this.isIncomplete && silentMs >= NBD_PAYLOAD_STALL_MS_MAX;
+      return stalls || this.#transmission.state === 'disconnected';
+    }
     return this.#world.now() - this.#connectedAtMs >= this.#world.handshakeMsMax;
   }
 }
