@@ -1,4 +1,4 @@
-/** An episode from a seed: several clients at once, each with a conversation; a device with moods. */
+/** An episode from a seed: several clients at once, each with a conversation; a moody device. */
 
 import { EINVAL, EIO, ENOSPC, EOPNOTSUPP, EROFS } from '../../src/base/errno.ts';
 import { Prng } from '../../src/base/prng.ts';

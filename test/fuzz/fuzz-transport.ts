@@ -7,6 +7,8 @@ import type { Transport, TransportSink } from '../../src/nbd/transport.ts';
 
 /** A socket's place for bytes that come while nobody reads. */
 const PARKING_BYTES = 4096;
+/** Of what the server sends at once, in turn. */
+const SHARES_SENT_NOW = [1, 0, 1, 1, 0.5, 0, 1, 0.9];
 
 export class FuzzTransport implements Transport {
   readonly peer = 'fuzz';
@@ -30,6 +32,7 @@ export class FuzzTransport implements Transport {
   #queued: { readonly size: number; readonly onSent: () => void }[] = [];
   #queuedBytes = 0;
   #pumping = false;
+  #sendsNow = 0;
 
   constructor(options: {
     readonly readBytesMax: number;
@@ -61,10 +64,20 @@ export class FuzzTransport implements Transport {
     this.#sink = sink;
   }
 
+  /** Now all of it leaves, now a part, now nothing, as a kernel's buffer has room. */
+  sendNow(bytes: Uint8Array): number {
+    this.#checkMaySend(bytes);
+    this.#sendsNow += 1;
+    if (this.#queued.length > 0 || !this.clientReads || this.broken) return 0;
+    const share = SHARES_SENT_NOW[this.#sendsNow % SHARES_SENT_NOW.length]!;
+    const size = Math.floor(bytes.length * share);
+    if (size > 0) this.#onBytes(Buffer.from(bytes.subarray(0, size)));
+    this.activity += 1;
+    return size;
+  }
+
   send(bytes: Uint8Array, onSent: () => void): void {
-    if (this.destroyed) throw new Error('Bytes were sent on a destroyed transport');
-    if (this.serverEnded) throw new Error('Bytes were sent behind the end');
-    if (bytes.length === 0) throw new Error('No bytes were sent');
+    this.#checkMaySend(bytes);
     this.activity += 1;
     this.#onBytes(Buffer.from(bytes));
     this.#queued.push({ size: bytes.length, onSent });
@@ -126,6 +139,12 @@ export class FuzzTransport implements Transport {
       }
     }
     this.#pump();
+  }
+
+  #checkMaySend(bytes: Uint8Array): void {
+    if (this.destroyed) throw new Error('Bytes were sent on a destroyed transport');
+    if (this.serverEnded) throw new Error('Bytes were sent behind the end');
+    if (bytes.length === 0) throw new Error('No bytes were sent');
   }
 
   #pump(): void {
