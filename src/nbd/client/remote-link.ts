@@ -191,6 +191,7 @@ export class RemoteLink {
   }
 
   #try(): void {
+    if (this.#state !== 'down') return;
     let isReady = false;
     const group: ConnectionGroup = new ConnectionGroup({
       ...this.#options,
