@@ -25,6 +25,10 @@ const SEEK_HOLE = 4;
 const MSG_DONTWAIT = 0x40;
 const MSG_NOSIGNAL = 0x4000;
 
+/** setsockopt(2). */
+const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
+
 /** prctl(2). */
 const PR_SET_PDEATHSIG = 1;
 
@@ -52,6 +56,7 @@ export class NativeCalls {
   readonly #pread: IntCall;
   readonly #pwrite: IntCall;
   readonly #send: IntCall;
+  readonly #setsockopt: IntCall;
   readonly #getrusage: IntCall;
   readonly #usage = new DataView(new ArrayBuffer(RUSAGE_BYTES));
   readonly #usageBytes = new Uint8Array(this.#usage.buffer);
@@ -69,6 +74,9 @@ export class NativeCalls {
       'int64_t pwrite(int fd, const uint8_t *bytes, size_t size, int64_t at)',
     );
     this.#send = libc.func('int64_t send(int fd, const uint8_t *bytes, size_t size, int flags)');
+    this.#setsockopt = libc.func(
+      'int setsockopt(int fd, int level, int name, const uint8_t *value, uint32_t size)',
+    );
     this.#getrusage = libc.func('int getrusage(int who, _Out_ uint8_t *usage)');
   }
 
@@ -128,6 +136,12 @@ export class NativeCalls {
   /** The size of a file as it is now; 0 if nobody knows. */
   fileEnd(fd: number): number {
     return Math.max(0, this.#lseek(fd, 0, SEEK_END));
+  }
+
+  /** How much a socket holds that its peer has not taken; the system sets the most. */
+  setSendBuffer(fd: number, bytes: number): IoResult {
+    const value = new Uint8Array(new Int32Array([bytes]).buffer);
+    return this.#outcome(this.#setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, value.length));
   }
 
   /** This process gets the signal when its parent ends. */

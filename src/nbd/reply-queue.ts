@@ -105,7 +105,7 @@ export class ReplyQueue {
     } else {
       this.#ready.push({ buffer, start, end: start + size });
     }
-    if (this.#readyReplies >= REPLIES_AT_ONCE) this.#send();
+    if (this.#readyReplies >= REPLIES_AT_ONCE) this.#sendNow();
   }
 
   /** Flushes once the present turn has ended; many calls make one flush. */
@@ -136,28 +136,36 @@ export class ReplyQueue {
     this.#shared.release();
   }
 
-  #send(): void {
+  /** Sends what leaves without waiting; the rest stays ready. */
+  #sendNow(): void {
     const ready = this.#ready;
-    this.#ready = [];
-    this.#readyBytes = 0;
     this.#readyReplies = 0;
-    let index = 0;
-    for (; index < ready.length; index++) {
-      const segment = ready[index]!;
+    let whole = 0;
+    for (const segment of ready) {
       const { buffer, start, end } = segment;
-      segment.start += this.#transport.sendNow(buffer.bytes.subarray(start, end));
+      const sent = this.#transport.sendNow(buffer.bytes.subarray(start, end));
+      this.#readyBytes -= sent;
+      segment.start += sent;
       if (segment.start < end) break;
       buffer.release();
+      whole += 1;
     }
-    if (index === ready.length) return;
-    const isSeveral = ready.length - index > 1;
-    if (isSeveral) this.#transport.cork();
-    for (; index < ready.length; index++) {
-      const { buffer, start, end } = ready[index]!;
+    if (whole === ready.length) ready.length = 0;
+    else ready.splice(0, whole);
+  }
+
+  #send(): void {
+    this.#sendNow();
+    const ready = this.#ready;
+    if (ready.length === 0) return;
+    this.#ready = [];
+    this.#readyBytes = 0;
+    if (ready.length > 1) this.#transport.cork();
+    for (const { buffer, start, end } of ready) {
       this.#leaving.push(buffer);
       this.#transport.send(buffer.bytes.subarray(start, end), this.#sent);
     }
-    if (isSeveral) this.#transport.uncork();
+    if (ready.length > 1) this.#transport.uncork();
   }
 
   #pieceSent(): void {

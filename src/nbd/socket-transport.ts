@@ -13,6 +13,11 @@ import type { ListenAddress, Transport, TransportSink } from './transport.ts';
 
 /** While reading is stopped the kernel may still hold a place to read to: this one, then copied. */
 const PARKING_BYTES = 4096;
+/**
+ * What a client has not taken yet: a reply of a mebibyte leaves in one call instead of in many, each
+ * of which would wait for the event loop. The system allows as much as `net.core.wmem_max`.
+ */
+const SEND_BUFFER_BYTES = 2 ** 21;
 const KEEPALIVE_MS = 60_000;
 
 type SocketWithHandle = { _handle: { readonly fd?: number } | null };
@@ -85,17 +90,16 @@ export class SocketTransport implements Transport {
     socket.on('close', () => sink.closed());
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEPALIVE_MS);
+    const fd = this.#fd();
+    if (fd >= 0) nativeCalls().setSendBuffer(fd, SEND_BUFFER_BYTES);
     socket.resume();
   }
 
-  /**
-   * A write through the stream costs several times what the system call does. The descriptor is
-   * asked for each time: once the handle is closed its number may be another file's.
-   */
+  /** A write through the stream costs several times what the system call does. */
   sendNow(bytes: Uint8Array): number {
     const socket = this.#socket;
     if (socket.writableLength > 0 || socket.connecting || !socket.writable) return 0;
-    const fd = (socket as unknown as SocketWithHandle)._handle?.fd ?? -1;
+    const fd = this.#fd();
     return fd < 0 ? 0 : nativeCalls().sendNow(fd, bytes);
   }
 
@@ -121,6 +125,11 @@ export class SocketTransport implements Transport {
 
   destroy(): void {
     this.#socket.destroy();
+  }
+
+  /** Never kept: once the handle is closed its number may be another file's. -1: there is none. */
+  #fd(): number {
+    return (this.#socket as unknown as SocketWithHandle)._handle?.fd ?? -1;
   }
 
   #received(size: number, bytes: Uint8Array): boolean {
