@@ -17,7 +17,7 @@ import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
 import { unknownAllocation } from '../block/allocation.ts';
 import { type Bio, isWriteOp } from '../block/bio.ts';
 import type { Allocation, BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
-import { splitBio } from './split-bio.ts';
+import { BioSplitter } from './split-bio.ts';
 import { Table, type TableLimits } from './table.ts';
 import type { TableLine } from './table-line.ts';
 import { REQUEUE } from './target.ts';
@@ -82,8 +82,7 @@ export class MappedDevice implements BlockDevice {
   #eventWaiters: EventWaiter[] = [];
   /** Life-cycle operations take turns. */
   #turn: Promise<unknown> = Promise.resolve();
-  readonly #pieceEnded = (bio: Bio, result: IoResult | typeof REQUEUE): void =>
-    this.#ended(bio, result);
+  readonly #splitter = new BioSplitter((bio, result) => this.#ended(bio, result));
 
   constructor(options: MappedDeviceOptions) {
     this.#options = options;
@@ -364,7 +363,7 @@ export class MappedDevice implements BlockDevice {
     }
     this.#inFlight += 1;
     this.#count(bio);
-    splitBio(table, bio, this.#pieceEnded);
+    this.#splitter.send(table, bio);
   }
 
   #ended(bio: Bio, result: IoResult | typeof REQUEUE): void {

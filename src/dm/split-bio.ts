@@ -13,19 +13,34 @@ import { Bio } from '../block/bio.ts';
 import type { Table } from './table.ts';
 import { REQUEUE } from './target.ts';
 
+/** As many as a busy server has in flight; beyond that they are made anew. */
+const SPARE_SPLITS_MAX = 256;
+
 export type SplitEnd = (bio: Bio, result: IoResult | typeof REQUEUE) => void;
 
 /** One request on its way through a table: what remains, and how it will have ended. */
 class SplitBio {
-  readonly bio: Bio;
-  readonly #onEnd: SplitEnd;
+  bio: Bio | null = null;
+  /** Most requests are one piece: this one. */
+  readonly onlyPiece: Bio;
+  readonly #ended: (split: SplitBio, result: IoResult | typeof REQUEUE) => void;
   /** Pieces under way, and one for the cutting itself. */
-  #open = 1;
+  #open = 0;
   #result: IoResult | typeof REQUEUE = OK;
 
-  constructor(bio: Bio, onEnd: SplitEnd) {
+  constructor(ended: (split: SplitBio, result: IoResult | typeof REQUEUE) => void) {
+    this.#ended = ended;
+    this.onlyPiece = new Bio({
+      ...{ op: 'flush', sector: 0 as Sector, count: 0 as SectorCount, data: null, fua: false },
+      onEnd: endPiece,
+      context: this,
+    });
+  }
+
+  begin(bio: Bio): void {
     this.bio = bio;
-    this.#onEnd = onEnd;
+    this.#open = 1;
+    this.#result = OK;
   }
 
   opened(): void {
@@ -35,11 +50,11 @@ class SplitBio {
   closed(result: IoResult | typeof REQUEUE, detail: string | null): void {
     if (result !== OK && this.#result !== REQUEUE && (this.#result === OK || result === REQUEUE)) {
       this.#result = result;
-      this.bio.detail = detail;
+      this.bio!.detail = detail;
     }
     this.#open -= 1;
     assert(this.#open >= 0, 'A split request ended twice');
-    if (this.#open === 0) this.#onEnd(this.bio, this.#result);
+    if (this.#open === 0) this.#ended(this, this.#result);
   }
 }
 
@@ -47,39 +62,71 @@ function endPiece(piece: Bio, result: IoResult): void {
   (piece.context as SplitBio).closed(result, piece.detail);
 }
 
-/**
- * Sends `bio`, which lies inside the table, through it. `onEnd` is called exactly once, maybe
- * before this returns. The bio's own `onEnd` is not called.
- */
-export function splitBio(table: Table, bio: Bio, onEnd: SplitEnd): void {
-  const split = new SplitBio(bio, onEnd);
-  if (bio.op === 'flush') {
-    for (const { target } of table.targets) {
-      if (!target.flushSupported) continue;
-      split.opened();
-      target.map(makePiece(split, 0 as Sector, 0 as SectorCount, null));
-    }
-  } else {
-    let done = 0;
-    while (done < bio.count) {
-      const at = (bio.sector + done) as Sector;
-      const { start, length, target } = table.find(at);
-      const offset = at - start;
-      let count = Math.min(bio.count - done, length - offset);
-      if (target.maxIoSectors !== null && bio.op !== 'discard') {
-        count = Math.min(count, target.maxIoSectors - (offset % target.maxIoSectors));
-      }
-      const whole = count === bio.count;
-      const data =
-        bio.data === null || whole
-          ? bio.data
-          : bio.data.subarray(done * SECTOR_SIZE, (done + count) * SECTOR_SIZE);
-      split.opened();
-      target.map(makePiece(split, offset as Sector, count as SectorCount, data));
-      done += count;
-    }
+/** Cuts the requests of one mapped device. What it needs for each of them is used again. */
+export class BioSplitter {
+  readonly #onEnd: SplitEnd;
+  readonly #spare: SplitBio[] = [];
+  readonly #ended = (split: SplitBio, result: IoResult | typeof REQUEUE): void => {
+    const bio = split.bio!;
+    split.bio = null;
+    split.onlyPiece.data = null;
+    if (this.#spare.length < SPARE_SPLITS_MAX) this.#spare.push(split);
+    this.#onEnd(bio, result);
+  };
+
+  /** `onEnd` is called once for each request, maybe before `send` returns. */
+  constructor(onEnd: SplitEnd) {
+    this.#onEnd = onEnd;
   }
-  split.closed(OK, null);
+
+  /** Sends `bio`, which lies inside the table, through it. The bio's own `onEnd` is not called. */
+  send(table: Table, bio: Bio): void {
+    const split = this.#spare.pop() ?? new SplitBio(this.#ended);
+    split.begin(bio);
+    if (bio.op === 'flush') {
+      for (const { target } of table.targets) {
+        if (!target.flushSupported) continue;
+        split.opened();
+        target.map(makePiece(split, 0 as Sector, 0 as SectorCount, null));
+      }
+    } else {
+      sendPieces(table, split, bio);
+    }
+    split.closed(OK, null);
+  }
+}
+
+function sendPieces(table: Table, split: SplitBio, bio: Bio): void {
+  let done = 0;
+  while (done < bio.count) {
+    const at = (bio.sector + done) as Sector;
+    const { start, length, target } = table.find(at);
+    const offset = (at - start) as Sector;
+    let count = Math.min(bio.count - done, length - offset) as SectorCount;
+    if (target.maxIoSectors !== null && bio.op !== 'discard') {
+      const left = target.maxIoSectors - (offset % target.maxIoSectors);
+      count = Math.min(count, left) as SectorCount;
+    }
+    split.opened();
+    if (count === bio.count) {
+      target.map(onlyPiece(split, bio, offset));
+      return;
+    }
+    const data = bio.data?.subarray(done * SECTOR_SIZE, (done + count) * SECTOR_SIZE) ?? null;
+    target.map(makePiece(split, offset, count, data));
+    done += count;
+  }
+}
+
+function onlyPiece(split: SplitBio, bio: Bio, sector: Sector): Bio {
+  const piece = split.onlyPiece;
+  piece.op = bio.op;
+  piece.sector = sector;
+  piece.count = bio.count;
+  piece.data = bio.data;
+  piece.fua = bio.fua;
+  piece.detail = null;
+  return piece;
 }
 
 function makePiece(
@@ -88,6 +135,6 @@ function makePiece(
   count: SectorCount,
   data: Uint8Array | null,
 ): Bio {
-  const { op, fua } = split.bio;
+  const { op, fua } = split.bio!;
   return new Bio({ op, sector, count, data, fua, onEnd: endPiece, context: split });
 }

@@ -37,8 +37,8 @@ export interface RegionEntry<W extends RegionWrite> {
   pending: number;
   /** An entry is on at most one list; an array may still name it after it left (see `#take`). */
   list: ListName;
-  /** Writes that came while the region was RECOVERING. */
-  delayed: W[];
+  /** Writes that came while the region was RECOVERING; null as long as there are none. */
+  delayed: W[] | null;
 }
 
 export interface RegionHashOptions<W extends RegionWrite> {
@@ -115,6 +115,7 @@ export class RegionHash<W extends RegionWrite> {
   delay(write: W): void {
     const entry = this.#entryOf(write.region);
     assert(entry.state === 'recovering', `A write is delayed on a region that is ${entry.state}`);
+    entry.delayed ??= [];
     entry.delayed.push(write);
   }
 
@@ -221,7 +222,7 @@ export class RegionHash<W extends RegionWrite> {
     assert(this.#recoveriesInFlight === 0, 'A recovery is in flight');
     for (const entry of this.#entries.values()) {
       assert(entry.pending === 0, `Region ${entry.region} has ${entry.pending} pending writes`);
-      assert(entry.delayed.length === 0, `Region ${entry.region} has delayed writes`);
+      assert(entry.delayed === null, `Region ${entry.region} has delayed writes`);
     }
   }
 
@@ -238,7 +239,7 @@ export class RegionHash<W extends RegionWrite> {
   /** Here, unlike in `stateOf`, any answer but 0 means CLEAN: the kernel is inconsistent (2.1). */
   #create(region: Region, inSync: number): RegionEntry<W> {
     const state = inSync === 0 ? 'nosync' : 'clean';
-    const entry: RegionEntry<W> = { region, state, pending: 0, list: 'none', delayed: [] };
+    const entry: RegionEntry<W> = { region, state, pending: 0, list: 'none', delayed: null };
     this.#entries.set(region, entry);
     if (state === 'clean') this.#putOn('clean', entry);
     return entry;
@@ -330,9 +331,9 @@ export class RegionHash<W extends RegionWrite> {
    * Delayed writes go back first, so that a suspend which waits for the slot waits for them too.
    */
   #recoveryOver(entry: RegionEntry<W>): void {
-    const delayed = entry.delayed;
-    entry.delayed = [];
-    if (delayed.length > 0) this.#options.requeue(delayed);
+    const { delayed } = entry;
+    entry.delayed = null;
+    if (delayed !== null) this.#options.requeue(delayed);
     this.#releaseSlot();
   }
 

@@ -14,8 +14,8 @@ import type { ListenAddress, Transport, TransportSink } from './transport.ts';
 /** While reading is stopped the kernel may still hold a place to read to: this one, then copied. */
 const PARKING_BYTES = 4096;
 /**
- * What a client has not taken yet: a reply of a mebibyte leaves in one call instead of in many, each
- * of which would wait for the event loop. The system allows as much as `net.core.wmem_max`.
+ * What a client has not taken yet: a reply of a mebibyte leaves in one call instead of in many,
+ * each of which would wait for the event loop. The system allows as much as `net.core.wmem_max`.
  */
 const SEND_BUFFER_BYTES = 2 ** 21;
 const KEEPALIVE_MS = 60_000;
