@@ -3,7 +3,7 @@
  * guest.c does.
  */
 
-import { EINVAL, ENXIO, EOPNOTSUPP, OK } from '../../../src/base/errno.ts';
+import { EINVAL, ENXIO, EOPNOTSUPP, type IoResult, OK } from '../../../src/base/errno.ts';
 import { UserError } from '../../../src/base/failure.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { silentProbe } from '../../../src/base/probe.ts';
@@ -31,6 +31,13 @@ const REQUEST_MS = 0.01;
 /** Virtual time in which anything that will ever end has ended. */
 const PATIENCE_MS = 1_000_000;
 const OPS: Readonly<Record<string, BioOp>> = { r: 'read', w: 'write', f: 'flush', d: 'discard' };
+
+/** Of the guest's disk, which is a file, in sectors. */
+const GRANULARITY = 8;
+
+function bioPlace(sector: number, count: number): Pick<Bio, 'sector' | 'count'> {
+  return { sector: toSector(sector), count: toSectorCount(count) };
+}
 
 export interface EmulatorOptions {
   /** The mirror; another one to plant a difference. */
@@ -190,23 +197,41 @@ class EmulatorRun {
     if (op === 'write') fillSectors(data!, Number.parseInt(tag, 16), sector);
     const request: Request = { id, op, device, data, result: null, reported: false };
     this.#requests.push(request);
-    if (op === 'discard' && !device.capabilities.discard) {
+    if (op === 'discard') this.#discard(request, device, { sector, count });
+    else {
+      const onEnd = (_bio: Bio, result: IoResult): void => {
+        request.result = result;
+      };
+      device.submit(new Bio({ op, ...bioPlace(sector, count), data, fua: false, onEnd }));
+    }
+  }
+
+  /**
+   * As BLKDISCARD does it: what comes before the first multiple of the granularity is a request of
+   * its own, and a discard that is not understood was a hint.
+   */
+  #discard(request: Request, device: MappedDevice, place: { sector: number; count: number }): void {
+    if (!device.capabilities.discard) {
       request.result = EOPNOTSUPP;
       return;
     }
-    device.submit(
-      new Bio({
-        op,
-        sector: toSector(sector),
-        count: toSectorCount(count),
-        data,
-        fua: false,
-        onEnd: (_bio, result) => {
-          // As BLKDISCARD does: a discard is a hint.
-          request.result = op === 'discard' && result === EOPNOTSUPP ? OK : result;
-        },
-      }),
-    );
+    const { sector, count } = place;
+    const head = Math.min(count, (GRANULARITY - (sector % GRANULARITY)) % GRANULARITY);
+    const parts = [
+      { sector, count: head },
+      { sector: sector + head, count: count - head },
+    ].filter((part) => part.count > 0);
+    let open = parts.length;
+    let outcome: IoResult = OK;
+    for (const part of parts) {
+      const onEnd = (_bio: Bio, result: IoResult): void => {
+        if (outcome === OK) outcome = result;
+        open -= 1;
+        if (open === 0) request.result = outcome === EOPNOTSUPP ? OK : outcome;
+      };
+      const at = bioPlace(part.sector, part.count);
+      device.submit(new Bio({ op: 'discard', ...at, data: null, fua: false, onEnd }));
+    }
   }
 
   /** The kernel lets one discard of a device at a time reach it. */

@@ -46,7 +46,8 @@ enum {
 /* Shared by the parent and its workers. */
 struct slot {
 	_Atomic long program; /* index of the program under way, -1: none */
-	_Atomic long started_s;
+	/* When its last command began. */
+	_Atomic long since_s;
 	_Atomic size_t length;
 	char text[OUT_BYTES];
 };
@@ -722,6 +723,7 @@ static void run_program(long index)
 	for (char *line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		if (!strcmp(line, "end"))
 			break;
+		slot->since_s = now_ms() / 1000;
 		if (!strncmp(line, "program ", 8))
 			say("%s\n", line);
 		else
@@ -790,7 +792,7 @@ static void work(int number)
 		long index = atomic_fetch_add(&shared->next, 1);
 		if (index >= program_count)
 			break;
-		slot->started_s = now_ms() / 1000;
+		slot->since_s = now_ms() / 1000;
 		slot->program = index;
 		run_program(index);
 		slot->program = -1;
@@ -867,7 +869,7 @@ int main(int argc, char **argv)
 			int status = 0;
 			long index = of->program;
 			int ended = waitpid(pids[i], &status, WNOHANG) == pids[i];
-			int hung = !ended && index >= 0 && now - of->started_s > HUNG_AFTER_S;
+			int hung = !ended && index >= 0 && now - of->since_s > HUNG_AFTER_S;
 			if (!ended && !hung)
 				continue;
 			if (hung || status) {

@@ -13,14 +13,8 @@ import { compareTranscripts, type Departure, type Difference } from './transcrip
 
 /** How long a state has to stand still: at the first run, then at each that confirms. */
 const SETTLE_MS: readonly number[] = [8, 40, 80, 80];
-const SECONDS_PER_BOOT = 20;
-/**
- * Of one worker, on a busy machine: a first look, and for each further millisecond of standing
- * still.
- */
-const SECONDS_PER_PROGRAM = 6;
-const SECONDS_PER_SETTLE_MS = 0.06;
-const TIMEOUT_MAX_S = 280;
+/** Of one boot; what has not been run by then is run in the next. */
+const TIMEOUT_S = 280;
 
 export interface ParityOptions {
   /** Programs that run side by side in the guest. */
@@ -81,24 +75,30 @@ export async function judgePrograms(
   );
 }
 
+/** A guest may fail to boot where the machine has no time for it. */
+const IDLE_BOOTS_MAX = 3;
+
+/** Boots until every program has had its turn, or until boot after boot ends none of them. */
 async function runRound(
   programs: readonly Program[],
   { workers = 6, onBoot, round, settle }: ParityOptions & { round: number; settle: number },
 ): Promise<ReadonlyMap<string, KernelRun>> {
-  const seconds = SECONDS_PER_PROGRAM + settle * SECONDS_PER_SETTLE_MS;
-  const perBoot = Math.floor(((TIMEOUT_MAX_S - SECONDS_PER_BOOT) / seconds) * workers);
   const runs = new Map<string, KernelRun>();
-  for (let at = 0; at < programs.length; at += perBoot) {
-    const batch = programs.slice(at, at + perBoot);
-    const outcome = await runInKernel(batch.map(compileProgram), {
+  let left = [...programs];
+  let idleBoots = 0;
+  while (left.length > 0 && idleBoots < IDLE_BOOTS_MAX) {
+    const outcome = await runInKernel(left.map(compileProgram), {
       settleMs: settle,
-      timeoutS: TIMEOUT_MAX_S,
-      workers: Math.min(workers, batch.length),
+      timeoutS: TIMEOUT_S,
+      workers: Math.min(workers, left.length),
     });
     for (const [name, run] of outcome.runs) runs.set(name, run);
-    const ended = [...outcome.runs.values()].filter(({ end }) => end === 'done').length;
-    onBoot?.(`run ${round + 1}: ${ended} of ${batch.length} programs in the kernel`);
+    const lost = left.filter(({ name }) => runs.get(name)!.end === 'lost');
+    const ended = left.length - lost.length;
+    onBoot?.(`run ${round + 1}: ${ended} of ${left.length} programs in the kernel`);
     if (outcome.complaint !== '') onBoot?.(outcome.complaint.trimEnd());
+    idleBoots = ended === 0 ? idleBoots + 1 : 0;
+    left = lost;
   }
   return runs;
 }
