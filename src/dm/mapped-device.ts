@@ -190,11 +190,17 @@ export class MappedDevice implements BlockDevice {
   }
 
   /**
-   * What the device has no use for, or does not offer, ends at once, in whatever state the device
-   * is. A user may have asked before the table was replaced.
+   * What lies behind the end of the device, what it has no use for, or does not offer, ends at
+   * once, in whatever state the device is. A user may have asked before the table was replaced: who
+   * was deferred comes here again.
    */
   submit(bio: Bio): void {
     const { op } = bio;
+    const { sizeSectors } = this;
+    if (bio.sector + bio.count > sizeSectors && sizeSectors > 0) {
+      bio.fail(EIO, `Device "${this.name}" has ${sizeSectors} sectors`);
+      return;
+    }
     const { flush, discard, writeZeroes } = this.#limits;
     if (op === 'flush' && !flush) {
       bio.end(OK);
@@ -351,10 +357,6 @@ export class MappedDevice implements BlockDevice {
     const table = this.#live;
     if (table === null) {
       bio.fail(EIO, `Device "${this.name}" has no table`);
-      return;
-    }
-    if (bio.sector + bio.count > table.sizeSectors) {
-      bio.fail(EIO, `Device "${this.name}" has ${table.sizeSectors} sectors`);
       return;
     }
     if (table.readOnly && isWriteOp(bio.op)) {
