@@ -283,7 +283,7 @@ function openError(spec: FileSpec, errno: IoResult, readOnly: boolean): UserErro
       const missing = existsSync(directory) ? 'it does not exist' : `no directory "${directory}"`;
       return new UserError('device-missing', `${cannot}: ${missing}, must be there`, {
         errno,
-        hint: 'With --create missing legs and logs are made.',
+        hint: 'Make it first ("truncate -s SIZE FILE"); "serve --create" makes missing legs and logs.',
       });
     }
     case EISDIR:

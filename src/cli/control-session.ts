@@ -56,17 +56,19 @@ export async function connectControl(
 
 /**
  * Asks once for each of the inputs, in order, until one is refused, and prints the answers: texts
- * as they come, JSON as one value.
+ * as they come, or with something `between` them as one line; JSON as one value.
  */
 export async function callAndPrint(
   shell: Shell,
   options: ControlOptions,
   verb: string,
   inputs: readonly object[],
+  { between = null }: { readonly between?: string | null } = {},
 ): Promise<number> {
   return reportErrors(shell, options, async () => {
     const client = await connectControl(shell, options);
     const answers: unknown[] = [];
+    const texts: string[] = [];
     let status = 0;
     for (const input of inputs) {
       const answer = await client.call(verb, input, options.json === true ? 'json' : 'text');
@@ -75,8 +77,10 @@ export async function callAndPrint(
         break;
       }
       if (options.json === true) answers.push(JSON.parse(answer.body));
-      else shell.out(answer.body);
+      else if (between === null) shell.out(answer.body);
+      else texts.push(answer.body.replace(/\n$/, ''));
     }
+    if (texts.length > 0) shell.out(`${texts.join(between ?? '')}\n`);
     if (answers.length > 0) shell.out(`${JSON.stringify(joinAnswers(answers), null, 2)}\n`);
     return status;
   });

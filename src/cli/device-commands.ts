@@ -13,10 +13,13 @@ import {
   type Shell,
   withControlOptions,
 } from './control-session.ts';
-
-interface ByUuid {
-  readonly uuid?: string;
-}
+import {
+  type ByIdentity,
+  identityInput,
+  withIdentity,
+  withIdleCreateOptions,
+  withIdleOptions,
+} from './dmsetup-options.ts';
 
 interface TableInput {
   readonly table?: readonly string[];
@@ -34,30 +37,38 @@ export function lifecycleCommands(shell: Shell): Command[] {
     renameCommand(shell),
     waitCommand(shell),
     messageCommand(shell),
+    removeAllCommand(shell),
+    wipeTableCommand(shell),
   ];
 }
 
 function verb(name: string, summary: string): Command {
-  return withControlOptions(new Command(name).summary(summary).description(`${capital(summary)}.`));
+  const command = new Command(name).summary(summary).description(`${capital(summary)}.`);
+  return withIdleOptions(withControlOptions(command));
 }
 
-function withUuid(command: Command): Command {
-  return command.option('-u, --uuid <uuid>', 'the device of this uuid');
+interface CreateOptions extends ControlOptions, ByIdentity, TableInput {
+  readonly readonly?: boolean;
+  readonly notable?: boolean;
+  readonly concise?: boolean;
 }
 
 function createCommand(shell: Shell): Command {
-  interface Options extends ControlOptions, ByUuid, TableInput {
-    readonly readonly?: boolean;
-    readonly notable?: boolean;
-  }
-  return withTable(verb('create', 'make a device, with a table'))
+  return withIdleCreateOptions(withTable(verb('create', 'make a device, with a table')))
     .argument('[name]')
     .argument('[table file]')
     .option('-u, --uuid <uuid>', 'its uuid')
+    .option('-j, --major <major>', 'with --minor: its number, of which the major must be 253')
+    .option('-m, --minor <minor>', 'with --major: its number')
     .option('-r, --readonly', 'refuse writes')
     .option('-n, --notable', 'no table yet')
-    .action(async (name: string | undefined, file: string | undefined, options: Options) => {
+    .option(
+      '--concise',
+      'devices as "NAME,UUID,MINOR,FLAGS,LINE[,LINE]...[;...]", in place of a name',
+    )
+    .action(async (name: string | undefined, file: string | undefined, options: CreateOptions) => {
       const run = async (): Promise<number> => {
+        if (options.concise === true) return createConcise(shell, options, name);
         if (name === undefined) {
           await refuse(
             'no-name',
@@ -73,48 +84,106 @@ function createCommand(shell: Shell): Command {
             '--table and --notable are incompatible.',
           );
         }
+        const minor = wantedMinor(options);
         const table = notable ? {} : { table: await readTable(shell, options, file) };
-        const input = { device: name, ...(uuid === undefined ? {} : { uuid }), readOnly, ...table };
-        return callAndPrint(shell, options, 'create', [input]);
+        const identity = uuid === undefined ? minor : { uuid, ...minor };
+        return callAndPrint(shell, options, 'create', [
+          { device: name, ...identity, readOnly, ...table },
+        ]);
       };
       shell.end(await reportErrors(shell, options, run));
     });
 }
 
+/** @throws UserError for a number that a device cannot have. */
+function wantedMinor({ major, minor }: ByIdentity): object {
+  if (major === undefined && minor === undefined) return {};
+  if (major === '253' && minor !== undefined && /^[0-9]{1,7}$/.test(minor)) {
+    return { minor: Number(minor) };
+  }
+  throw new UserError(
+    'bad-number',
+    `Cannot create a device: its number is "${major ?? ''}:${minor ?? ''}", must be 253:MINOR`,
+  );
+}
+
+async function createConcise(
+  shell: Shell,
+  options: CreateOptions,
+  word: string | undefined,
+): Promise<number> {
+  const { parseConcise } = await import('./concise.ts');
+  const inputs = parseConcise(word ?? (await shell.readFile('-'))).map((device) => ({
+    device: device.name,
+    ...(device.uuid === '' ? {} : { uuid: device.uuid }),
+    ...(device.minor === null ? {} : { minor: device.minor }),
+    readOnly: device.readOnly,
+    table: device.table,
+  }));
+  return inputs.length === 0 ? 0 : callAndPrint(shell, options, 'create', inputs);
+}
+
 function removeCommand(shell: Shell): Command {
-  return withUuid(verb('remove', 'take devices down in good order, and away'))
+  return withIdentity(verb('remove', 'take devices down in good order, and away'))
     .argument('[device...]')
     .option('-f, --force', 'fail requests and cut clients off', false)
-    .action(async (names: string[], options: ControlOptions & ByUuid & { force: boolean }) => {
+    .action(async (names: string[], options: ControlOptions & ByIdentity & { force: boolean }) => {
       shell.end(await callForEach(shell, options, 'remove', names, { force: options.force }));
     });
 }
 
-function suspendCommand(shell: Shell): Command {
-  return withUuid(verb('suspend', 'let requests end, and keep new ones waiting'))
-    .argument('[device...]')
-    .option('--noflush', 'keep held requests for the next table', false)
-    .option('--nolockfs', 'accepted: there is no file system to lock')
-    .action(async (names: string[], options: ControlOptions & ByUuid & { noflush: boolean }) => {
-      shell.end(await callForEach(shell, options, 'suspend', names, { noflush: options.noflush }));
+function removeAllCommand(shell: Shell): Command {
+  return verb('remove_all', 'remove all devices that nobody uses')
+    .option('-f, --force', 'fail requests and cut clients off, and so remove all of them', false)
+    .action(async (options: ControlOptions & { force: boolean }) => {
+      const { force } = options;
+      shell.end(await callAndPrint(shell, options, 'remove_all', [{ force }]));
     });
 }
 
+function wipeTableCommand(shell: Shell): Command {
+  return withIdentity(verb('wipe_table', 'put a table of errors in the place of the live one'))
+    .argument('[device...]')
+    .option('-f, --force', 'accepted')
+    .option('--noflush', 'fail held requests by way of the new table', false)
+    .option('--nolockfs', 'accepted')
+    .action(
+      async (names: string[], options: ControlOptions & ByIdentity & { noflush: boolean }) => {
+        const { noflush } = options;
+        shell.end(await callForEach(shell, options, 'wipe_table', names, { noflush }));
+      },
+    );
+}
+
+function suspendCommand(shell: Shell): Command {
+  return withIdentity(verb('suspend', 'let requests end, and keep new ones waiting'))
+    .argument('[device...]')
+    .option('--noflush', 'keep held requests for the next table', false)
+    .option('--nolockfs', 'accepted: there is no file system to lock')
+    .action(
+      async (names: string[], options: ControlOptions & ByIdentity & { noflush: boolean }) => {
+        shell.end(
+          await callForEach(shell, options, 'suspend', names, { noflush: options.noflush }),
+        );
+      },
+    );
+}
+
 function resumeCommand(shell: Shell): Command {
-  return withUuid(verb('resume', 'make an inactive table live, and let requests go on'))
+  return withIdentity(verb('resume', 'make an inactive table live, and let requests go on'))
     .argument('[device...]')
     .option('--noflush', 'accepted')
     .option('--nolockfs', 'accepted')
-    .action(async (names: string[], options: ControlOptions & ByUuid) => {
+    .action(async (names: string[], options: ControlOptions & ByIdentity) => {
       shell.end(await callForEach(shell, options, 'resume', names, {}));
     });
 }
 
 function loadCommand(shell: Shell): Command {
-  interface Options extends ControlOptions, ByUuid, TableInput {
+  interface Options extends ControlOptions, ByIdentity, TableInput {
     readonly readonly?: boolean;
   }
-  return withTable(withUuid(verb('load', 'put a table into the inactive slot')))
+  return withTable(withIdentity(verb('load', 'put a table into the inactive slot')))
     .alias('reload')
     .argument('[device]')
     .argument('[table file]')
@@ -122,8 +191,8 @@ function loadCommand(shell: Shell): Command {
     .action(async (name: string | undefined, file: string | undefined, options: Options) => {
       const run = async (): Promise<number> => {
         // With a uuid there is no name before the file.
-        const [device, path] = options.uuid === undefined ? [name, file] : [undefined, name];
-        const which = await deviceInput(device, options.uuid, 'Please specify device.');
+        const [device, path] = isNamed(options) ? [name, file] : [undefined, name];
+        const which = await deviceInput(device, options, 'Please specify device.');
         const table = await readTable(shell, options, path);
         const { readonly: readOnly = false } = options;
         return callAndPrint(shell, options, 'load', [{ ...which, table, readOnly }]);
@@ -133,15 +202,15 @@ function loadCommand(shell: Shell): Command {
 }
 
 function clearCommand(shell: Shell): Command {
-  return withUuid(verb('clear', 'drop the inactive table'))
+  return withIdentity(verb('clear', 'drop the inactive table'))
     .argument('[device...]')
-    .action(async (names: string[], options: ControlOptions & ByUuid) => {
+    .action(async (names: string[], options: ControlOptions & ByIdentity) => {
       shell.end(await callForEach(shell, options, 'clear', names, {}));
     });
 }
 
 function renameCommand(shell: Shell): Command {
-  return withUuid(verb('rename', 'give a device another name, or its uuid'))
+  return withIdentity(verb('rename', 'give a device another name, or its uuid'))
     .argument('[device]')
     .argument('[new name or uuid]')
     .option('--setuuid', 'set the uuid, which can be done once', false)
@@ -149,11 +218,11 @@ function renameCommand(shell: Shell): Command {
       async (
         first: string | undefined,
         second: string | undefined,
-        options: ControlOptions & ByUuid & { setuuid: boolean },
+        options: ControlOptions & ByIdentity & { setuuid: boolean },
       ) => {
         const run = async (): Promise<number> => {
-          const [device, to] = options.uuid === undefined ? [first, second] : [undefined, first];
-          const which = await deviceInput(device, options.uuid);
+          const [device, to] = isNamed(options) ? [first, second] : [undefined, first];
+          const which = await deviceInput(device, options);
           const target = options.setuuid ? { newUuid: to } : { newName: to };
           return callAndPrint(shell, options, 'rename', [{ ...which, ...target }]);
         };
@@ -163,7 +232,7 @@ function renameCommand(shell: Shell): Command {
 }
 
 function waitCommand(shell: Shell): Command {
-  return withUuid(verb('wait', 'wait until the event number of a device is another one'))
+  return withIdentity(verb('wait', 'wait until the event number of a device is another one'))
     .argument('[device]')
     .argument('[event number]')
     .option('--noflush', 'accepted')
@@ -171,11 +240,11 @@ function waitCommand(shell: Shell): Command {
       async (
         first: string | undefined,
         second: string | undefined,
-        options: ControlOptions & ByUuid,
+        options: ControlOptions & ByIdentity,
       ) => {
         const run = async (): Promise<number> => {
-          const [device, word] = options.uuid === undefined ? [first, second] : [undefined, first];
-          const which = await deviceInput(device, options.uuid);
+          const [device, word] = isNamed(options) ? [first, second] : [undefined, first];
+          const which = await deviceInput(device, options);
           const eventNumber = await parseNumber(word ?? '0', 'event number');
           return callAndPrint(shell, options, 'wait', [{ ...which, eventNumber }]);
         };
@@ -185,7 +254,7 @@ function waitCommand(shell: Shell): Command {
 }
 
 function messageCommand(shell: Shell): Command {
-  return withUuid(verb('message', 'send words to the target at a sector'))
+  return withIdentity(verb('message', 'send words to the target at a sector'))
     .argument('[device]')
     .argument('[sector]')
     .argument('[message...]')
@@ -194,12 +263,12 @@ function messageCommand(shell: Shell): Command {
         first: string | undefined,
         second: string | undefined,
         rest: string[],
-        options: ControlOptions & ByUuid,
+        options: ControlOptions & ByIdentity,
       ) => {
         const run = async (): Promise<number> => {
           const words = [first, second, ...rest].filter((word) => word !== undefined);
-          const device = options.uuid === undefined ? words.shift() : undefined;
-          const which = await deviceInput(device, options.uuid);
+          const device = isNamed(options) ? words.shift() : undefined;
+          const which = await deviceInput(device, options);
           const sector = await parseNumber(words.shift() ?? '', 'sector');
           // That the kernel refuses it, too, is told behind this.
           if (words.length === 0) shell.err('No message supplied.\n');
@@ -213,30 +282,33 @@ function messageCommand(shell: Shell): Command {
 /** One request for each device, as `dmsetup` makes one ioctl for each. */
 function callForEach(
   shell: Shell,
-  options: ControlOptions & ByUuid,
+  options: ControlOptions & ByIdentity,
   name: string,
   devices: readonly string[],
   input: object,
 ): Promise<number> {
   return reportErrors(shell, options, async () => {
-    const { uuid } = options;
     if (devices.length === 0) {
-      return callAndPrint(shell, options, name, [
-        { ...(await deviceInput(undefined, uuid)), ...input },
-      ]);
+      const which = await deviceInput(undefined, options);
+      return callAndPrint(shell, options, name, [{ ...which, ...input }]);
     }
     const inputs = devices.map((device) => ({ device, ...input }));
     return callAndPrint(shell, options, name, inputs);
   });
 }
 
-/** @throws UserError where neither is given. */
+function isNamed(options: ByIdentity): boolean {
+  return identityInput(options) === null;
+}
+
+/** @throws UserError where the device is not given. */
 async function deviceInput(
   device: string | undefined,
-  uuid: string | undefined,
+  options: ByIdentity,
   dmsetupLine = 'No device specified.',
 ): Promise<object> {
-  if (uuid !== undefined) return { uuid };
+  const which = identityInput(options);
+  if (which !== null) return which;
   if (device !== undefined) return { device };
   return refuse('no-name', 'Cannot find the device: its name must be given', dmsetupLine);
 }

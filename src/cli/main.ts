@@ -4,12 +4,13 @@
  */
 
 import { Command, CommanderError } from 'commander';
-import { UserError } from '../base/failure.ts';
+import { printable, UserError } from '../base/failure.ts';
 import { productVersion } from '../daemon/product-version.ts';
 import { compareCommand } from './compare-command.ts';
 import { FAILED, type Shell } from './control-session.ts';
 import { crashCommand } from './crash-command.ts';
 import { lifecycleCommands } from './device-commands.ts';
+import { verbFirst } from './dmsetup-options.ts';
 import { faultCommand } from './fault-command.ts';
 import { logCommand } from './log-command.ts';
 import { logdCommand } from './logd-command.ts';
@@ -26,7 +27,7 @@ async function main(words: readonly string[]): Promise<number> {
   };
   const program = new Command('nbd-mirror')
     .description(
-      'The device-mapper mirror target with its dirty logs, in user space, served over NBD:\n' +
+      'The device-mapper mirror target with its dirty logs, in user space, served over NBD, ' +
         'for people who test what happens when the power goes.',
     )
     .version(productVersion(), '-V, --version', 'print the version')
@@ -50,12 +51,13 @@ async function main(words: readonly string[]): Promise<number> {
     command.exitOverride().showHelpAfterError('(nbd-mirror --help tells more)');
     command.configureOutput({ outputError: (text, write) => write(`nbd-mirror: ${text}`) });
   }
+  const ordered = verbFirst(words);
   try {
-    await program.parseAsync([...words], { from: 'user' });
+    await program.parseAsync(ordered, { from: 'user' });
     return status;
   } catch (error) {
     // Scripts for dmsetup know one status for all that goes wrong.
-    const isDaemonCommand = daemonCommands.some((command) => isNamed(command, words[0]));
+    const isDaemonCommand = daemonCommands.some((command) => isNamed(command, ordered[0]));
     const result = explain(error);
     return result === EXIT_BAD_INPUT && isDaemonCommand ? FAILED : result;
   }
@@ -87,7 +89,7 @@ function explain(error: unknown): number {
   const lines = [`nbd-mirror: ${error.message}`];
   if (error.kernelMessage !== undefined) lines.push(`  the kernel says: ${error.kernelMessage}`);
   if (error.hint !== undefined) lines.push(`  hint: ${error.hint}`);
-  process.stderr.write(`${lines.join('\n')}\n`);
+  process.stderr.write(lines.map((line) => `${printable(line)}\n`).join(''));
   return EXIT_BAD_INPUT;
 }
 

@@ -12,9 +12,17 @@ import {
   type Shell,
   withControlOptions,
 } from './control-session.ts';
+import {
+  type ByIdentity,
+  identityInput,
+  withIdentity,
+  withIdleOptions,
+} from './dmsetup-options.ts';
+import { TREE_WORDS, treeInput } from './tree-options.ts';
 
-interface ReportOptions extends ControlOptions {
-  readonly uuid?: string;
+const LS_NAMINGS = ['devno', 'devname', 'blkdevname'];
+
+interface ReportOptions extends ControlOptions, ByIdentity {
   readonly target?: string;
   readonly inactive?: boolean;
   readonly o?: string;
@@ -25,9 +33,11 @@ export function reportCommands(shell: Shell): Command[] {
     lsCommand(shell),
     infoCommand(shell),
     statusCommand(shell),
-    linesCommand(shell, 'table', 'print the table of devices'),
+    tableCommand(shell),
+    measureCommand(shell),
     depsCommand(shell),
     plainCommand(shell, 'targets', 'list the types of targets'),
+    targetVersionCommand(shell),
     plainCommand(shell, 'version', 'print versions of the daemon'),
     eventsCommand(shell),
     stallsCommand(shell),
@@ -36,11 +46,12 @@ export function reportCommands(shell: Shell): Command[] {
 
 function verb(name: string, summary: string): Command {
   const description = `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
-  return withControlOptions(new Command(name).summary(summary).description(description));
+  const command = new Command(name).summary(summary).description(description);
+  return withIdleOptions(withControlOptions(command));
 }
 
 function withDevices(command: Command): Command {
-  return command.argument('[device...]').option('-u, --uuid <uuid>', 'the device of this uuid');
+  return withIdentity(command.argument('[device...]'));
 }
 
 function naming(choices: readonly string[], meaning: string): Option {
@@ -48,16 +59,29 @@ function naming(choices: readonly string[], meaning: string): Option {
 }
 
 function lsCommand(shell: Shell): Command {
+  interface Options extends ReportOptions {
+    readonly tree?: boolean;
+  }
   return verb('ls', 'list the devices')
     .option('--target <type>', 'only those with a target of this type')
-    .addOption(naming(['devno', 'devname', 'blkdevname'], 'what stands in the brackets'))
-    .action(async (options: ReportOptions) => {
-      const { target, o } = options;
-      const input = {
-        ...(target === undefined ? {} : { target }),
-        ...(o === undefined ? {} : { naming: o }),
+    .option('--tree', 'show which devices stand on which')
+    .option(
+      '-o <options>',
+      `what stands in the brackets: ${LS_NAMINGS.join(', ')}; of a tree: ${TREE_WORDS}`,
+    )
+    .action(async (options: Options) => {
+      const { target, tree = false, o } = options;
+      const run = async (): Promise<number> => {
+        if (tree && target === undefined) {
+          return callAndPrint(shell, options, 'tree', [treeInput(shell, o)]);
+        }
+        const input = {
+          ...(target === undefined ? {} : { target }),
+          ...(o === undefined || tree ? {} : { naming: o }),
+        };
+        return callAndPrint(shell, options, 'ls', [input]);
       };
-      shell.end(await callAndPrint(shell, options, 'ls', [input]));
+      shell.end(await reportErrors(shell, options, run));
     });
 }
 
@@ -69,11 +93,11 @@ function plainCommand(shell: Shell, name: string, summary: string): Command {
 
 /** One input for each named device; one for the uuid; one for all. */
 function inputsFor(names: readonly string[], options: ReportOptions, more: object): object[] {
-  const { target, inactive = false, uuid } = options;
+  const { target, inactive = false } = options;
   const rest = { ...more, ...(target === undefined ? {} : { target }), inactive };
   if (names.length > 0)
     return names.map((device) => ({ device, prefix: names.length > 1, ...rest }));
-  return [uuid === undefined ? rest : { uuid, ...rest }];
+  return [{ ...identityInput(options), ...rest }];
 }
 
 function withLines(command: Command): Command {
@@ -86,11 +110,39 @@ function withLines(command: Command): Command {
     );
 }
 
-function linesCommand(shell: Shell, name: string, summary: string): Command {
-  return withLines(verb(name, summary)).action(async (names: string[], options: ReportOptions) => {
-    const inputs = inputsFor(names, options, { naming: options.o ?? 'name' });
-    shell.end(await callAndPrint(shell, options, name, inputs));
-  });
+function tableCommand(shell: Shell): Command {
+  interface Options extends ReportOptions {
+    readonly concise?: boolean;
+  }
+  return withLines(verb('table', 'print the table of devices'))
+    .option('--concise', 'all of them on one line, for "create --concise"')
+    .action(async (names: string[], options: Options) => {
+      const { concise = false, o: named = 'name' } = options;
+      const inputs = inputsFor(names, options, { naming: named, concise });
+      const joint = concise ? { between: ';' } : {};
+      shell.end(await callAndPrint(shell, options, 'table', inputs, joint));
+    });
+}
+
+function measureCommand(shell: Shell): Command {
+  return withDevices(verb('measure', 'print what the kernel would report for measurement'))
+    .option('--inactive', 'of the inactive table')
+    .addOption(
+      naming(['name', 'devno'], 'how devices below are written (default: as in the table)'),
+    )
+    .action(async (names: string[], options: ReportOptions) => {
+      const inputs = inputsFor(names, options, { naming: options.o ?? 'name' });
+      shell.end(await callAndPrint(shell, options, 'measure', inputs));
+    });
+}
+
+function targetVersionCommand(shell: Shell): Command {
+  return verb('target-version', 'print the versions of types of targets')
+    .argument('[target...]')
+    .action(async (targets: string[], options: ControlOptions) => {
+      const inputs = targets.map((target) => ({ target }));
+      shell.end(await callAndPrint(shell, options, 'target-version', inputs));
+    });
 }
 
 function statusCommand(shell: Shell): Command {
@@ -126,6 +178,9 @@ function depsCommand(shell: Shell): Command {
 }
 
 interface InfoOptions extends ReportOptions {
+  readonly sort?: string;
+  readonly nameprefixes?: boolean;
+  readonly C?: boolean;
   readonly columns?: boolean;
   readonly noheadings?: boolean;
   readonly separator?: string;
@@ -134,24 +189,35 @@ interface InfoOptions extends ReportOptions {
 function infoCommand(shell: Shell): Command {
   return withDevices(verb('info', 'tell the state of devices'))
     .option('-c, --columns', 'one line for each device')
+    .addOption(new Option('-C').hideHelp())
     .option('-o <fields>', 'with -c: these columns; with a plus in front, those beside the usual')
+    .option(
+      '-O, --sort <fields>',
+      'with -c: in this order; a field with a minus the other way round',
+    )
     .option('--noheadings', 'with -c: for programs')
+    .option('--nameprefixes', 'with -c: NAME=VALUE, for shells')
     .option('--separator <text>', 'with -c: between columns')
     .action(async (names: string[], options: InfoOptions) => {
-      if (options.columns === true && names.length > 1 && options.json !== true) {
-        shell.end(await reportErrors(shell, options, () => printColumns(shell, names, options)));
-        return;
-      }
-      const { uuid, columns = false, noheadings: noHeadings = false, o, separator } = options;
-      const shape = {
-        columns,
-        noHeadings,
-        ...(o === undefined ? {} : { fields: o }),
-        ...(separator === undefined ? {} : { separator }),
+      const run = async (): Promise<number> => {
+        const { columns: c = false, C = false, o, sort, separator } = options;
+        const columns = c || C;
+        if (columns && names.length > 1 && options.json !== true) {
+          return printColumns(shell, names, options);
+        }
+        const shape = {
+          columns,
+          noHeadings: options.noheadings ?? false,
+          namePrefixes: options.nameprefixes ?? false,
+          ...(o === undefined ? {} : { fields: o }),
+          ...(sort === undefined ? {} : { sort }),
+          ...(separator === undefined ? {} : { separator }),
+        };
+        const all = { ...identityInput(options), ...shape };
+        const inputs = names.length === 0 ? [all] : names.map((device) => ({ device, ...shape }));
+        return callAndPrint(shell, options, 'info', inputs);
       };
-      const all = uuid === undefined ? shape : { uuid, ...shape };
-      const inputs = names.length === 0 ? [all] : names.map((device) => ({ device, ...shape }));
-      shell.end(await callAndPrint(shell, options, 'info', inputs));
+      shell.end(await reportErrors(shell, options, run));
     });
 }
 
@@ -174,9 +240,10 @@ async function printColumns(
     }
     devices.push(...(JSON.parse(answer.body) as { devices: DeviceDescription[] }).devices);
   }
-  const { o: fields, noheadings: noHeadings = false, separator } = options;
+  const { o: fields, noheadings: noHeadings = false, separator, sort } = options;
+  const namePrefixes = options.nameprefixes ?? false;
   if (devices.length > 0) {
-    shell.out(formatColumns(devices, { fields, noHeadings, separator }));
+    shell.out(formatColumns(devices, { fields, noHeadings, namePrefixes, separator, sort }));
   }
   return refusal === null ? 0 : printRefusal(shell, refusal);
 }

@@ -5,39 +5,49 @@ import {
   clearVerb,
   createVerb,
   loadVerb,
+  removeAllVerb,
   removeVerb,
   renameVerb,
   resumeVerb,
   suspendVerb,
+  wipeTableVerb,
 } from './lifecycle-commands.ts';
 import {
   depsVerb,
   infoVerb,
   lsVerb,
+  measureVerb,
   statusVerb,
   tableVerb,
   targetsVerb,
+  targetVersionVerb,
   versionVerb,
 } from './report-commands.ts';
 import { splitVerb } from './split-command.ts';
 import { stallsVerb } from './stalls-command.ts';
+import { treeVerb } from './tree-command.ts';
 import type { Verb } from './verb.ts';
 import { messageVerb, waitVerb } from './waiting-commands.ts';
 
 export const VERBS: readonly Verb[] = [
   createVerb,
   removeVerb,
+  removeAllVerb,
   lsVerb,
+  treeVerb,
   infoVerb,
   targetsVerb,
+  targetVersionVerb,
   versionVerb,
   tableVerb,
   statusVerb,
+  measureVerb,
   depsVerb,
   suspendVerb,
   resumeVerb,
   loadVerb,
   clearVerb,
+  wipeTableVerb,
   renameVerb,
   waitVerb,
   messageVerb,

@@ -58,12 +58,21 @@ export class ControlClient {
     const sent = this.#request('GET', `/v1/events?${query}`, { accept: 'text/event-stream' });
     const response = await this.#respond(sent, '');
     response.setEncoding('utf8');
-    if (response.statusCode !== 200) {
-      let body = '';
-      for await (const chunk of response) body += chunk;
-      throw new UserError('events-refused', `Cannot follow events: ${body.slice(0, 1000)}`);
+    if (response.statusCode !== 200) throw refusalOf(await textOf(response));
+    let last = options.after;
+    try {
+      for await (const event of parseEvents(response)) {
+        last = event.id;
+        yield event;
+      }
+    } catch (error) {
+      if (error instanceof UserError) throw error;
+      const where = this.#where();
+      throw new UserError('daemon-lost', `Cannot follow events: the daemon at ${where} is gone`, {
+        hint: `What comes later follows with "events --follow --after ${last}".`,
+        cause: error,
+      });
     }
-    yield* parseEvents(response);
   }
 
   #request(method: string, path: string, headers: Record<string, string>): ClientRequest {
@@ -91,14 +100,38 @@ export class ControlClient {
   }
 
   #unreachable(error: NodeJS.ErrnoException): UserError {
-    const { address } = this.#options;
-    const where = address.kind === 'unix' ? `"${address.path}"` : `${address.host}:${address.port}`;
     const [reason, hint] = explain(error);
-    return new UserError('daemon-unreachable', `Cannot reach the daemon at ${where}: ${reason}`, {
-      hint,
-      cause: error,
-    });
+    return new UserError(
+      'daemon-unreachable',
+      `Cannot reach the daemon at ${this.#where()}: ${reason}`,
+      { hint, cause: error },
+    );
   }
+
+  #where(): string {
+    const { address } = this.#options;
+    return address.kind === 'unix' ? `"${address.path}"` : `${address.host}:${address.port}`;
+  }
+}
+
+async function textOf(response: IncomingMessage): Promise<string> {
+  let text = '';
+  for await (const chunk of response) text += chunk;
+  return text;
+}
+
+/** The daemon's refusal, as it would be thrown there. */
+function refusalOf(body: string): UserError {
+  let reply: { readonly code?: unknown; readonly message?: unknown; readonly hint?: unknown } = {};
+  try {
+    reply = JSON.parse(body) as typeof reply;
+  } catch {
+    // Whoever answers is no daemon of ours; its words are told as they are.
+  }
+  const { code = 'events-refused', message = `Cannot follow events: ${body.slice(0, 300)}` } =
+    reply;
+  const hint = typeof reply.hint === 'string' ? { hint: reply.hint } : {};
+  return new UserError(String(code), String(message), hint);
 }
 
 function explain(error: NodeJS.ErrnoException): readonly [reason: string, hint: string] {

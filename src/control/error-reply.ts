@@ -1,7 +1,7 @@
 /** How a refusal is told: as JSON with a fitting HTTP status, and as the text of a command line. */
 
 import { errnoName } from '../base/errno.ts';
-import type { UserError } from '../base/failure.ts';
+import { printable, type UserError } from '../base/failure.ts';
 import { CommandError } from './command-error.ts';
 
 export interface ErrorReply {
@@ -54,12 +54,12 @@ export function replyOf(error: UserError): ErrorReply {
 /** First `dmsetup`'s line, which scripts look for; then ours, which says what to do. */
 export function formatError(reply: ErrorReply): string {
   const { dmsetupLine, message, kernelMessage, hint } = reply;
-  return [
+  const lines = [
     ...(dmsetupLine === undefined ? [] : [dmsetupLine]),
     `nbd-mirror: ${message}`,
     ...(kernelMessage === undefined ? [] : [`  the kernel says: ${kernelMessage}`]),
     ...(hint === undefined ? [] : [`  hint: ${hint}`]),
     'Command failed.',
-    '',
-  ].join('\n');
+  ];
+  return lines.map((line) => `${printable(line)}\n`).join('');
 }

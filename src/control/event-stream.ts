@@ -58,7 +58,7 @@ async function sendFrom(
 
 export function eventJson(event: ControlEvent): object {
   const { sequence, type, device, fields } = event;
-  return { sequence, type, device, ...fields };
+  return { ...fields, sequence, type, device };
 }
 
 function send(

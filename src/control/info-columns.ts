@@ -118,6 +118,10 @@ const DEFAULT_FIELDS = 'name,major,minor,attr,open,segments,events,uuid';
 
 export interface ColumnOptions {
   readonly fields?: string | undefined;
+  /** Fields, each with a minus in front for the other way round; by name without any. */
+  readonly sort?: string | undefined;
+  /** Each value behind the name of its field, for a shell to evaluate. */
+  readonly namePrefixes?: boolean;
   readonly noHeadings: boolean;
   readonly separator?: string | undefined;
 }
@@ -127,8 +131,16 @@ export function formatColumns(
   devices: readonly DeviceDescription[],
   options: ColumnOptions,
 ): string {
-  const columns = chooseColumns(options.fields);
-  const rows = devices.map((device) => columns.map((column) => column.value(device)));
+  const fields = chooseFields(options.fields);
+  const columns = fields.map(columnOf);
+  const sorted = sortDevices(devices, options.sort);
+  const rows = sorted.map((device) => columns.map((column) => column.value(device)));
+  if (options.namePrefixes === true) {
+    const quoted = rows.map((row) =>
+      row.map((value, index) => `DM_${fields[index]!.toUpperCase()}='${value}'`),
+    );
+    return quoted.map((row) => `${row.join(options.separator ?? ':')}\n`).join('');
+  }
   // Without headings it is for programs: nothing is aligned.
   if (options.noHeadings) {
     return rows.map((row) => `${row.join(options.separator ?? ':')}\n`).join('');
@@ -137,16 +149,39 @@ export function formatColumns(
 }
 
 /** The words of `-o`: fields, or with a plus those beside the usual ones. */
-function chooseColumns(fields = ''): Column[] {
+function chooseFields(fields = ''): string[] {
   const words = fields.startsWith('+') ? `${DEFAULT_FIELDS},${fields.slice(1)}` : fields;
-  return (words === '' ? DEFAULT_FIELDS : words).split(',').map((word) => {
-    if (Object.hasOwn(COLUMNS, word)) return COLUMNS[word]!;
-    const known = Object.keys(COLUMNS).join(', ');
-    const shown = word.slice(0, 80);
-    const error = new UserError(
-      'bad-field',
-      `Cannot print columns: field is "${shown}", must be one of ${known}`,
-    );
-    throw new CommandError(error, `Unrecognised field: ${shown}`);
+  return (words === '' ? DEFAULT_FIELDS : words).split(',');
+}
+
+function columnOf(word: string): Column {
+  if (Object.hasOwn(COLUMNS, word)) return COLUMNS[word]!;
+  const known = Object.keys(COLUMNS).join(', ');
+  const shown = word.slice(0, 80);
+  const error = new UserError(
+    'bad-field',
+    `Cannot print columns: field is "${shown}", must be one of ${known}`,
+  );
+  throw new CommandError(error, `Unrecognised field: ${shown}`);
+}
+
+/** Devices of equal keys stay in their order. */
+function sortDevices(
+  devices: readonly DeviceDescription[],
+  keys = '',
+): readonly DeviceDescription[] {
+  if (keys === '') return devices;
+  const orders = keys.split(',').map((key) => {
+    const word = key.replace(/^[+-]/, '');
+    return { column: columnOf(word), sign: key.startsWith('-') ? -1 : 1 };
+  });
+  return [...devices].sort((one, other) => {
+    for (const { column, sign } of orders) {
+      const [a, b] = [column.value(one), column.value(other)];
+      const difference =
+        column.align === 'right' ? Number(a) - Number(b) : a === b ? 0 : a < b ? -1 : 1;
+      if (difference !== 0) return sign * difference;
+    }
+    return 0;
   });
 }

@@ -1,16 +1,20 @@
 /** The verbs that make, change and remove devices. */
 
 import * as v from 'valibot';
-import { EBUSY } from '../base/errno.ts';
+import { EBUSY, EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { parseTable, type TableLine } from '../dm/table-line.ts';
 import { CommandError, ioctl } from './command-error.ts';
 import type { Control } from './control.ts';
 import { numberOf } from './device-description.ts';
 import { checkNoLoop } from './device-loop.ts';
-import { changeDevice, subjectOf } from './select-device.ts';
+import { allDevices, changeDevice, findDevice, subjectOf } from './select-device.ts';
 import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from './verb.ts';
+
+/** Minor numbers have 20 bits. */
+const MINOR_MAX = 2 ** 20 - 1;
 
 /** Its size and lines are judged by whoever reads tables. */
 const tableSchema = v.string('must be a string');
@@ -29,18 +33,29 @@ export const createVerb = defineVerb({
       device: v.string('must be a string'),
       uuid: v.optional(wordSchema),
       readOnly: flagSchema,
+      /** The N of 253:N; the lowest free one where it is not given. */
+      minor: v.optional(
+        v.pipe(
+          v.number('must be a number'),
+          v.integer('must be a whole number'),
+          v.minValue(0, 'must be 0 or more'),
+          v.maxValue(MINOR_MAX, `must be at most ${MINOR_MAX}`),
+        ),
+      ),
       /** None: the device gets its first table later. */
       table: v.optional(tableSchema),
     },
     'must be an object',
   ),
   run: async ({ control, input }) => {
-    const { device: name, uuid = '', readOnly } = input;
+    const { device: name, uuid = '', readOnly, minor } = input;
     const lines = input.table === undefined ? null : parseTable(input.table);
     const { devices } = control.host;
-    const subject = subjectOf({ device: name, uuid });
+    const number = minor === undefined ? null : `${MAPPED_DEVICE_MAJOR}:${minor}`;
+    const subject = subjectOf({ device: name, uuid: number === null ? uuid : `(${number})` });
     control.turns.checkOpen();
-    const device = await ioctl('create', subject, () => devices.create(name, { uuid, readOnly }));
+    const identity = { uuid, readOnly, ...(minor === undefined ? {} : { minor }) };
+    const device = await ioctl('create', subject, () => devices.create(name, identity));
     return control.turns.run(device, async () => {
       try {
         if (lines !== null) await startDevice(control, device, lines);
@@ -89,18 +104,98 @@ export const removeVerb = defineVerb({
   readsOnly: false,
   input: v.strictObject({ ...deviceEntries, force: flagSchema }, 'must be an object'),
   run: ({ control, input }) =>
-    changeDevice(control, input, 'remove', async (device) => {
-      const answer = done(device);
-      if (input.force) await failRequests(control, device);
-      refuseWhileUsed(control, device);
-      // Neither a client nor another device can come between: both are shut out in this moment.
-      const removing = control.host.devices.remove(device);
-      const hiding = control.host.exports.hide(device);
-      await Promise.all([removing, hiding]);
-      control.events.publish('removed', device.name);
-      return answer;
-    }),
+    changeDevice(control, input, 'remove', (device) => removeDevice(control, device, input.force)),
 });
+
+async function removeDevice(
+  control: Control,
+  device: MappedDevice,
+  force: boolean,
+): Promise<Answer> {
+  const answer = done(device);
+  if (force) await failRequests(control, device);
+  refuseWhileUsed(control, device);
+  // Neither a client nor another device can come between: both are shut out in this moment.
+  const removing = control.host.devices.remove(device);
+  const hiding = control.host.exports.hide(device);
+  await Promise.all([removing, hiding]);
+  control.events.publish('removed', device.name);
+  return answer;
+}
+
+/** As the kernel does it: over and over, until nothing that is left can be removed. */
+export const removeAllVerb = defineVerb({
+  name: 'remove_all',
+  usage: '[--force]',
+  summary: 'remove all devices that nobody uses',
+  readsOnly: false,
+  input: v.strictObject({ force: flagSchema }, 'must be an object'),
+  run: async ({ control, input }) => {
+    const removed: string[] = [];
+    for (let isOver = false; !isOver; ) {
+      isOver = true;
+      for (const device of allDevices(control)) {
+        // With force each fails its requests once; those below others go when these have gone.
+        if (device.openCount > 0 && !(input.force && isOverAll(control, device))) continue;
+        const { name } = device;
+        const answer = await control.turns.run(device, async () => {
+          const isThere = control.host.devices.find(name) === device;
+          const isFree = device.openCount === 0 || input.force;
+          return isThere && isFree ? removeDevice(control, device, input.force) : null;
+        });
+        if (answer === null) continue;
+        removed.push(name);
+        isOver = false;
+      }
+    }
+    const left = allDevices(control).map(({ name }) => name);
+    return { json: { removed, left }, text: '' };
+  },
+});
+
+/** No other device stands on it. */
+function isOverAll(control: Control, device: MappedDevice): boolean {
+  return device.openCount === control.host.exports.clientsOf(device);
+}
+
+export const wipeTableVerb = defineVerb({
+  name: 'wipe_table',
+  usage: '[--noflush] [--nolockfs] <device>...',
+  summary: 'put a table of errors in the place of the live one',
+  readsOnly: false,
+  input: v.strictObject({ ...deviceEntries, noflush: flagSchema }, 'must be an object'),
+  run: async ({ control, input }) => {
+    const { noflush, ...choice } = input;
+    // dmsetup looks for the size first, and then goes on without it.
+    await ioctl('table', subjectOf(choice), () => findDevice(control, choice)).catch((error) => {
+      if (!(error instanceof CommandError) || error.code !== 'no-device') throw error;
+      const { dmsetupLine } = error;
+      throw new CommandError(error, `${dmsetupLine}\n${dmsetupLine.replace('table', 'reload')}`);
+    });
+    return changeDevice(control, choice, 'reload', async (device) => {
+      const length = device.liveTable?.sizeSectors ?? 0;
+      if (length === 0) {
+        throw new UserError('no-table', `Cannot wipe device "${device.name}": it has no table`, {
+          errno: EINVAL,
+        });
+      }
+      await replaceByErrors(device, length, noflush);
+      control.events.publish('wiped', device.name);
+      return done(device);
+    });
+  },
+});
+
+async function replaceByErrors(
+  device: MappedDevice,
+  length: number,
+  noflush: boolean,
+): Promise<void> {
+  const options = { readOnly: device.readOnly };
+  await device.load([{ start: 0, length, type: 'error', args: [] }], options);
+  await device.suspend({ noflush });
+  await device.resume();
+}
 
 function refuseWhileUsed(control: Control, device: MappedDevice): void {
   if (device.openCount === 0) return;
@@ -130,9 +225,7 @@ async function failRequests(control: Control, device: MappedDevice): Promise<voi
   const hiding = isBelowOthers ? null : exports.hide(device);
   const length = device.liveTable?.sizeSectors ?? 0;
   if (length > 0) {
-    await device.load([{ start: 0, length, type: 'error', args: [] }]);
-    await device.suspend({ noflush: true });
-    await device.resume();
+    await replaceByErrors(device, length, true);
   }
   await hiding;
   // Somebody was quicker, and stays.

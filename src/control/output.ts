@@ -27,6 +27,13 @@ export function formatLines(
   return shown.map((line) => `${prefix}${line}\n`).join('');
 }
 
+/** One device as `create --concise` reads it. */
+export function formatConcise(device: MappedDevice, lines: readonly string[]): string {
+  const { name, uuid, minor, readOnly } = device;
+  const fields = [name, uuid, `${minor}`, readOnly ? 'ro' : 'rw', ...lines];
+  return fields.map((field) => field.replace(/[\\,;]/g, (special) => `\\${special}`)).join(',');
+}
+
 export function formatDeps(
   device: MappedDevice,
   names: readonly string[],

@@ -12,6 +12,7 @@ import type { Control } from './control.ts';
 import { describeDevice, numberOf } from './device-description.ts';
 import { formatColumns } from './info-columns.ts';
 import {
+  formatConcise,
   formatDeps,
   formatInfo,
   formatLines,
@@ -129,7 +130,7 @@ function hasTarget(device: MappedDevice, type: string | undefined): boolean {
 
 export const infoVerb = defineVerb({
   name: 'info',
-  usage: '[-c [-o <fields>] [--noheadings] [--separator <text>]] [<device>...]',
+  usage: '[-c [-o <fields>] [-O <fields>] [--noheadings] [--separator <text>]] [<device>...]',
   summary: 'tell the state of devices',
   readsOnly: true,
   input: v.strictObject(
@@ -137,6 +138,8 @@ export const infoVerb = defineVerb({
       ...deviceEntries,
       columns: flagSchema,
       fields: v.optional(wordSchema),
+      sort: v.optional(wordSchema),
+      namePrefixes: flagSchema,
       noHeadings: flagSchema,
       separator: v.optional(v.pipe(v.string('must be a string'), v.maxLength(80, 'is too long'))),
     },
@@ -167,9 +170,23 @@ export const tableVerb = defineVerb({
   usage: '[--target <type>] [-o devno] [--inactive] [<device>...]',
   summary: 'print the table of each device',
   readsOnly: true,
+  input: v.strictObject(
+    { ...reportEntries, naming: namingSchema, concise: flagSchema },
+    'must be an object',
+  ),
+  run: ({ control, input }) => {
+    const { concise, ...report } = input;
+    return reportTables(control, { ...report, details: false, concise }, 'table', 'table');
+  },
+});
+
+export const measureVerb = defineVerb({
+  name: 'measure',
+  usage: '[-o devno] [--inactive] [<device>...]',
+  summary: 'print what the kernel would report of devices for measurement',
+  readsOnly: true,
   input: v.strictObject({ ...reportEntries, naming: namingSchema }, 'must be an object'),
-  run: ({ control, input }) =>
-    reportTables(control, { ...input, details: false }, 'table', 'table'),
+  run: ({ control, input }) => reportTables(control, { ...input, details: false }, 'measure', null),
 });
 
 interface TableReportInput extends DeviceChoice {
@@ -178,12 +195,14 @@ interface TableReportInput extends DeviceChoice {
   readonly inactive: boolean;
   readonly naming: 'name' | 'devno';
   readonly details: boolean;
+  /** All devices on one line. */
+  readonly concise?: boolean;
 }
 
 async function reportTables(
   control: Control,
   input: TableReportInput,
-  kind: StatusKind,
+  kind: StatusKind | 'measure',
   ioctlName: string | null,
 ): Promise<Answer> {
   const { devices, prefixed } = await chooseReport(control, input, ioctlName);
@@ -192,13 +211,17 @@ async function reportTables(
   const json: unknown[] = [];
   for (const device of devices) {
     const table = tableOf(device, input.inactive);
-    const lines = (await table?.status(kind, nameOf)) ?? [];
+    const lines =
+      (kind === 'measure' ? table?.measure(nameOf) : await table?.status(kind, nameOf)) ?? [];
     const rows = (table?.targets ?? [])
       .map((placed, index) => ({ placed, line: lines[index]! }))
       .filter(({ placed }) => input.target === undefined || placed.type.name === input.target);
     const hidden = input.target !== undefined && rows.length === 0;
     const shown = rows.map(({ line }) => line);
-    if (!hidden) texts.push(formatLines(device, shown, prefixed));
+    if (!hidden) {
+      const isConcise = input.concise === true;
+      texts.push(isConcise ? formatConcise(device, shown) : formatLines(device, shown, prefixed));
+    }
     const targets: unknown[] = [];
     for (const { placed, line } of rows) {
       const { start, length, type, target } = placed;
@@ -207,7 +230,8 @@ async function reportTables(
     }
     json.push({ ...describeDevice(control, device), targets });
   }
-  return { json: { devices: json }, text: joinTexts(control, texts) };
+  const text = input.concise === true ? `${texts.join(';')}\n` : joinTexts(control, texts);
+  return { json: { devices: json }, text };
 }
 
 export const depsVerb = defineVerb({
@@ -263,6 +287,20 @@ export const targetsVerb = defineVerb({
     const text = types.map(({ name, version }) => formatTarget(name, version)).join('');
     return { json: { targets: json }, text };
   },
+});
+
+export const targetVersionVerb = defineVerb({
+  name: 'target-version',
+  usage: '[<target>...]',
+  summary: 'print the version of a type of target',
+  readsOnly: true,
+  input: v.strictObject({ target: wordSchema }, 'must be an object'),
+  run: ({ control, input }) =>
+    ioctl('target-version', `${input.target.slice(0, 80)} `, () => {
+      const { name, version } = control.host.devices.targetTypes.get(input.target);
+      const json = { name, version: version.join('.') };
+      return { json: { targets: [json] }, text: formatTarget(name, version) };
+    }),
 });
 
 export const versionVerb = defineVerb({

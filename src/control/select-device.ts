@@ -2,6 +2,7 @@
 
 import { ENXIO } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { isDeviceNumber } from '../dm/device-numbers.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { CommandError, ioctl } from './command-error.ts';
 import type { Control } from './control.ts';
@@ -57,7 +58,15 @@ export async function changeDevice<T>(
   }
 }
 
-/** As `dmsetup` names it: name, space, uuid. */
-export function subjectOf({ device, uuid }: DeviceChoice): string {
-  return `${device ?? ''} ${uuid ?? ''}`;
+/** More than any name or uuid has; the rest of a longer word tells nobody anything. */
+const WORD_LENGTH_MAX = 200;
+
+/** As `dmsetup` names it: name, space, uuid or number. */
+export function subjectOf({ device = '', uuid = '' }: DeviceChoice): string {
+  if (isDeviceNumber(device)) return ` (${device})`;
+  return `${cut(device)} ${cut(uuid)}`;
+}
+
+function cut(word: string): string {
+  return word.length > WORD_LENGTH_MAX ? `${word.slice(0, WORD_LENGTH_MAX)}...` : word;
 }

@@ -29,8 +29,10 @@ export const splitVerb = defineVerb({
   run: ({ control, input }) =>
     changeDevice(control, input, null, async (device) => {
       const image = await control.host.splitLeg(device, input.leg, input.to ?? null);
-      control.events.publish('split', device.name, { leg: input.leg, ...image });
-      const { offsetSectors, lengthSectors } = image;
+      const { device: path, offsetSectors, lengthSectors, table } = image;
+      control.events.publish('split', device.name, {
+        ...{ leg: input.leg, image: path, offsetSectors, lengthSectors, table },
+      });
       return {
         json: { name: device.name, leg: input.leg, ...image },
         text: `${image.device} ${offsetSectors} ${lengthSectors}\n`,

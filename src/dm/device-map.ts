@@ -62,12 +62,26 @@ export class DeviceMap {
     return [...this.#byMinor.values()].sort((one, other) => one.minor - other.minor);
   }
 
-  /** A new device without a table. @throws UserError for a name or uuid that is bad or taken. */
-  create(name: string, options: { uuid?: string; readOnly?: boolean } = {}): MappedDevice {
+  /**
+   * A new device without a table. Without a `minor` it gets the lowest free one.
+   *
+   * @throws UserError for a name, uuid or minor that is bad or taken.
+   */
+  create(
+    name: string,
+    options: { uuid?: string; readOnly?: boolean; minor?: number } = {},
+  ): MappedDevice {
     const uuid = options.uuid ?? '';
     this.checkFree(name, uuid);
     const { clock, log, probe, targetTypes, readOnly, onEvent } = this.#options;
-    const minor = this.#numbers.takeMinor();
+    const minor = this.#numbers.takeMinor(options.minor ?? null);
+    if (minor === null) {
+      throw new UserError(
+        'device-exists',
+        `Cannot create device "${name}": number ${MAPPED_DEVICE_MAJOR}:${options.minor} is taken`,
+        { errno: ENXIO },
+      );
+    }
     const device = new MappedDevice({
       name,
       uuid,
@@ -253,7 +267,8 @@ function problemOfName(name: string): string | null {
   if (name.length > NAME_LENGTH_MAX) {
     return `it has ${name.length} characters, at most ${NAME_LENGTH_MAX} are allowed`;
   }
-  if (/[^\x21-\x7e]|[/\\]/.test(name) || name === '.' || name === '..') {
+  if (name === '.' || name === '..') return 'it names a directory, must name a device';
+  if (/[^\x21-\x7e]|[/\\]/.test(name)) {
     return 'it must consist of printable ASCII characters other than space, slash and backslash';
   }
   return null;

@@ -43,10 +43,14 @@ export class DeviceNumbers {
     return this.#underlying.find((known) => known.number === wanted) ?? null;
   }
 
-  /** The lowest free minor number for a mapped device, taken until `freeMinor`. */
-  takeMinor(): number {
-    let minor = 0;
-    while (this.#minors.has(minor)) minor += 1;
+  /**
+   * A minor number for a mapped device, taken until `freeMinor`: the one that is wanted, or the
+   * lowest free one. Null where another device has it.
+   */
+  takeMinor(wanted: number | null): number | null {
+    let minor = wanted ?? 0;
+    while (wanted === null && this.#minors.has(minor)) minor += 1;
+    if (this.#minors.has(minor)) return null;
     this.#minors.add(minor);
     return minor;
   }

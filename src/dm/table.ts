@@ -158,12 +158,26 @@ export class Table {
   /** One line a target: what `dmsetup status` and `dmsetup table` print. */
   async status(kind: StatusKind, nameOf: DeviceNaming = asInTable): Promise<string[]> {
     const lines: string[] = [];
-    for (const { start, length, type, target } of this.targets) {
-      const words = formatTableLine({ start, length, type: type.name, args: [] });
-      lines.push(`${words} ${await target.status(kind, nameOf)}`);
+    for (const placed of this.targets) {
+      lines.push(`${placeOf(placed)} ${await placed.target.status(kind, nameOf)}`);
     }
     return lines;
   }
+
+  /** One line a target: what the kernel would report for measurement. */
+  measure(nameOf: DeviceNaming = asInTable): string[] {
+    return this.targets.map((placed) => {
+      const { name, version } = placed.type;
+      const report = placed.target.measure?.(nameOf) ?? '';
+      const about = `target_name=${name},target_version=${version.join('.')},`;
+      return `${placeOf(placed)} ${report === '' ? '' : `${about}${report};`}`;
+    });
+  }
+}
+
+/** The first three words of its lines. */
+function placeOf({ start, length, type }: PlacedTarget): string {
+  return formatTableLine({ start, length, type: type.name, args: [] });
 }
 
 function checkPlace(line: TableLine, end: number): void {

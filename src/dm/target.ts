@@ -74,6 +74,11 @@ export interface Target {
   resume(): Promise<void>;
   /** The part of the status line behind the target's name; "" when there is none. */
   status(kind: StatusKind, nameOf: DeviceNaming): Awaitable<string>;
+  /**
+   * What the kernel would report of it for measurement (specification 7.3); absent, or "", for a
+   * target that reports nothing.
+   */
+  measure?(nameOf: DeviceNaming): string;
   /** Answers a message. @throws UserError when it is not understood. */
   message(words: readonly string[]): Promise<string>;
   destroy(): Promise<void>;

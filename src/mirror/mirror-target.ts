@@ -26,7 +26,7 @@ import { type LegIoFactory, ParallelLegIo } from './leg-io.ts';
 import { mirrorAllocation } from './mirror-allocation.ts';
 import { parseFeatures, parseLeg, parseLegCount, parseLogArgs } from './mirror-args.ts';
 import { type MirrorCounters, MirrorSet } from './mirror-set.ts';
-import { mirrorStatus } from './mirror-status.ts';
+import { mirrorMeasurement, mirrorStatus } from './mirror-status.ts';
 import { MirrorWrite, NO_REGION } from './mirror-write.ts';
 import { takeTurn } from './mirrord.ts';
 import { mapRead } from './reads.ts';
@@ -250,6 +250,10 @@ export class MirrorTarget implements Target {
 
   status(kind: StatusKind, nameOf: DeviceNaming): Promise<string> {
     return mirrorStatus(this.#set, kind, nameOf);
+  }
+
+  measure(nameOf: DeviceNaming): string {
+    return mirrorMeasurement(this.#set, nameOf);
   }
 
   async message(): Promise<string> {

@@ -75,7 +75,14 @@ t.test('What is wrong with a command is told, with exit status 1 as dmsetup has 
     [['wait', 'x', '99999999999999999'], /^Invalid event number\.\n/],
     [['status', '--frob'], /unknown option '--frob'/],
     [['ls', 'x', 'y'], /too many arguments/],
-    [['ls', '-o', 'frob'], /choices/],
+    [['ls', '-o', 'frob'], /"naming" must be "devno", "devname" or "blkdevname"/],
+    [['ls', '--tree', '-o', 'frob'], /^Tree options not recognised: frob\.\n/],
+    [['create', '..', '-n'], /Cannot use device name "\.\.": it names a directory/],
+    [['remove', 'x'.repeat(4096)], /^device-mapper: remove ioctl on x{200}\.\.\. {2}failed/],
+    [['create', 'x', '--table', '0 8 \x1b[31m'], /\\x1b\[31m/],
+    [['create', 'x', '-m', '7', '--table', '0 8 zero'], /its number is ":7", must be 253:MINOR/],
+    [['info', '-j', '253'], /major is "253" and minor is "", must both be numbers/],
+    [['events', '--after', 'frob'], /Cannot follow events: position is "frob", must be the id/],
     [['status', '--watch', '--interval', '0'], /--interval is "0", must be a number of seconds/],
     [['ls', '--token-file', 'nosuch'], /Cannot use token file "nosuch": ENOENT/],
   ];
@@ -87,6 +94,19 @@ t.test('What is wrong with a command is told, with exit status 1 as dmsetup has 
   }
   const json = await run(['status', 'nosuch', '--json']);
   t.match(JSON.parse(json.stderr), { code: 'no-device', dmsetupLine: 'Device does not exist.' });
+});
+
+t.test('Who follows events when the daemon dies is told how to go on', async (t) => {
+  const { directory, daemon, run } = await startDaemon(t);
+  const env = { XDG_RUNTIME_DIR: directory };
+  const following = startCommand(t, ['events', '--follow'], { cwd: directory, env });
+  t.match(await run(['create', 'data', '--table', '0 8 zero']), { status: 0 });
+  const [, id] = await following.says(/^(\S+) data created/m);
+  await daemon.stop('SIGKILL');
+  const ended = await following.ended;
+  t.equal(ended.status, 1);
+  t.match(ended.stderr, /^nbd-mirror: Cannot follow events: the daemon at ".*" is gone\n/);
+  t.match(ended.stderr, `events --follow --after ${id}"`);
 });
 
 t.test(

@@ -145,6 +145,32 @@ t.test('A renamed device keeps its clients, and new ones find it by its new name
   await Promise.all([client.disconnect(), other.disconnect()]);
 });
 
+t.test('A wiped table fails requests of clients that stay, held ones too', async (t) => {
+  const rig = await ControlRig.start(t);
+  await rig.json('create', { device: 'data', table: `0 2048 linear ${DISK} 0` });
+  const client = await rig.attach('data');
+  await rig.json('suspend', { device: 'data' });
+  const held = client.write(0, block(1));
+  await rig.json('wipe_table', { device: 'data' });
+  await t.rejects(held, NbdError);
+  await t.rejects(client.read(0, BLOCK), NbdError);
+  t.equal((await rig.run('table', 'data')).out, '0 2048 error \n');
+  await client.disconnect();
+});
+
+t.test('remove_all leaves what is in use, or with --force nothing', async (t) => {
+  const rig = await ControlRig.start(t);
+  for (const name of ['below', 'used', 'free']) {
+    await rig.json('create', { device: name, table: '0 2048 zero' });
+  }
+  await rig.json('create', { device: 'above', table: '0 2048 linear /dev/mapper/below 0' });
+  const client = await rig.attach('used');
+  t.same(await rig.json('remove_all'), { removed: ['above', 'below', 'free'], left: ['used'] });
+  await rig.json('create', { device: 'above', table: '0 2048 linear /dev/mapper/used 0' });
+  t.same(await rig.json('remove_all', { force: true }), { removed: ['above', 'used'], left: [] });
+  await t.rejects(client.read(0, BLOCK), NbdConnectionError);
+});
+
 t.test('A device below another one is busy; its bytes are those above', async (t) => {
   const rig = await ControlRig.start(t);
   await rig.json('create', { device: 'low', table: `0 8192 linear ${DISK} 0` });

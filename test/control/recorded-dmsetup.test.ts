@@ -5,36 +5,55 @@ import { join } from 'node:path';
 import t from 'tap';
 import { ControlRig, runCommandLine } from '../support/control-rig.ts';
 
-const RECORDING = new URL('../golden-dmsetup/verbs.txt', import.meta.url);
-/** The recording's disks. */
-const DISKS = ['memory:vda,size=16M', 'memory:vdb,size=16M'];
-const TABLE_FILE = '/tmp/table';
+const RECORDINGS = new URL('../golden-dmsetup/', import.meta.url);
+/** The recordings' disks, and the kernel's names of them. */
+const DISKS = new Map([
+  ['memory:vda,size=16M', 'vda'],
+  ['memory:vdb,size=16M', 'vdb'],
+]);
+/** Files of the recordings, and what is in them. */
+const FILES = new Map([
+  ['/tmp/table', '0 8 zero\n'],
+  ['/tmp/concise', 'x5,,,,0 8 zero\n'],
+]);
+/** What the kernel has no choice in: devices below are printed by number. */
+const BY_NUMBER = new Set(['table', 'status', 'measure']);
 
 interface RecordedCommand {
   readonly words: readonly string[];
-  readonly stdin: boolean;
+  /** The text of its standard input. */
+  readonly stdin: string | null;
   readonly output: string;
   readonly status: number;
 }
 
-t.test('Each command of the recording prints the same and ends with the same status', async (t) => {
-  const rig = await ControlRig.start(t);
-  for (const disk of DISKS) await rig.daemon.devices.notice(disk);
-  const file = join(rig.directory, 'table');
-  writeFileSync(file, '0 8 zero\n');
-  const commands = parseRecording(readFileSync(RECORDING, 'utf8'));
-  t.ok(commands.length > 190, `${commands.length} commands`);
-  for (const { words, stdin, output, status } of commands) {
-    const ours = words.map((word) => (word === TABLE_FILE ? file : word));
-    // What the kernel has no choice in: devices below are printed by number.
-    if (ours[0] === 'table' || ours[0] === 'status') ours.push('-o', 'devno');
-    const environment = { NBD_MIRROR_CONTROL: rig.socket };
-    const result = await runCommandLine(ours, environment, stdin ? { stdin: '0 8 zero\n' } : {});
-    const shown = JSON.stringify(words);
-    t.equal(withoutOurs(result.err) + result.out, output, `output of ${shown}`);
-    t.equal(result.status, status, `status of ${shown}: ${result.err}`);
-  }
-});
+for (const [recording, count] of [
+  ['verbs.txt', 190],
+  ['more.txt', 100],
+] as const) {
+  t.test(`Each command of ${recording} prints the same and ends the same`, async (t) => {
+    const rig = await ControlRig.start(t);
+    for (const disk of DISKS.keys()) await rig.daemon.devices.notice(disk);
+    const file = join(rig.directory, 'table');
+    writeFileSync(file, FILES.get('/tmp/table')!);
+    const commands = parseRecording(readFileSync(new URL(recording, RECORDINGS), 'utf8'));
+    t.ok(commands.length > count, `${commands.length} commands`);
+    for (const { words, stdin, output, status } of commands) {
+      const ours = words.map((word) => (word === '/tmp/table' ? file : word));
+      if (BY_NUMBER.has(ours[0]!)) ours.push('-o', 'devno');
+      const environment = { NBD_MIRROR_CONTROL: rig.socket };
+      const result = await runCommandLine(ours, environment, stdin === null ? {} : { stdin });
+      const shown = JSON.stringify(words);
+      t.equal(withoutOurs(result.err) + withNames(result.out), output, `output of ${shown}`);
+      t.equal(result.status, status, `status of ${shown}: ${result.err}`);
+    }
+  });
+}
+
+/** Disks as the kernel names them. */
+function withNames(text: string): string {
+  return [...DISKS].reduce((out, [ours, name]) => out.replaceAll(ours, name), text);
+}
 
 /** Errors without the lines that explain them. */
 function withoutOurs(errors: string): string {
@@ -51,7 +70,7 @@ function parseRecording(text: string): RecordedCommand[] {
       const line = part.slice(0, firstLineEnd - 1);
       return {
         words: parseShellWords(line.replace(/ < \S+$/, '')).slice(1),
-        stdin: line.endsWith(` < ${TABLE_FILE}`),
+        stdin: FILES.get(/ < (\S+)$/.exec(line)?.[1] ?? '') ?? null,
         // Of a device without a table there is no node to look at; that is told by dmsetup alone.
         output: match[1]!.replaceAll(/^\/dev\/mapper\/.*: open failed: .*\n/gm, ''),
         status: Number(match[2]),

@@ -99,6 +99,9 @@ t.test('one leg that is left is a linear device', async (t) => {
   const table = `0 ${SECTORS} linear ${file('b')} 16`;
   t.match(answer, { device: file('a'), offsetSectors: 0, lengthSectors: SECTORS, table });
   t.equal((await rig.run('table', 'data')).out, `${table}\n`);
+  const { out: events } = await rig.run('events', '--json');
+  const told = events.split('\n').find((line) => line.includes('"split"'));
+  t.match(JSON.parse(told!), { device: 'data', leg: 0, image: file('a'), table });
   const client = await rig.attach('data');
   await client.write(0, Buffer.alloc(BLOCK, 9));
   await client.disconnect();

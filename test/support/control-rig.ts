@@ -9,6 +9,7 @@ import type { Test } from 'tap';
 import { silentLogger } from '../../src/base/log.ts';
 import type { Shell } from '../../src/cli/control-session.ts';
 import { lifecycleCommands } from '../../src/cli/device-commands.ts';
+import { verbFirst } from '../../src/cli/dmsetup-options.ts';
 import { faultCommand } from '../../src/cli/fault-command.ts';
 import { reportCommands } from '../../src/cli/report-commands.ts';
 import { splitCommand } from '../../src/cli/split-command.ts';
@@ -142,6 +143,6 @@ export async function runCommandLine(
     command.exitOverride().configureOutput({ writeErr: shell.err, writeOut: shell.out });
     program.addCommand(command);
   }
-  await program.parseAsync([...words], { from: 'user' });
+  await program.parseAsync(verbFirst(words), { from: 'user' });
   return result;
 }

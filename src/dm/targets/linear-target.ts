@@ -36,6 +36,7 @@ export const linearTargetType: TargetType = {
         allocationOf(stretch.device, toSector(stretch.offset + sector), count),
       status: (kind, nameOf) =>
         kind === 'table' ? `${nameOf(stretch.device)} ${stretch.offset}` : '',
+      measure: (nameOf) => `device_name=${nameOf(stretch.device)},start=${stretch.offset}`,
       destroy: () => context.putDevice(stretch.device),
     };
   },

@@ -120,6 +120,17 @@ function stripedTarget(
             ...places.map((at) => `${nameOf(at.device)} ${at.offset}`),
           ].join(' ')
         : [places.length, ...devices.map(nameOf), 1, 'A'.repeat(places.length)].join(' '),
+    measure: (nameOf) =>
+      [
+        `stripes=${places.length},chunk_size=${chunkSectors}`,
+        ...places.map(({ device, offset }, index) =>
+          [
+            `stripe_${index}_device_name=${nameOf(device)}`,
+            `stripe_${index}_physical_start=${offset}`,
+            `stripe_${index}_status=A`,
+          ].join(','),
+        ),
+      ].join(','),
     destroy: async () => {
       for (const device of devices) await context.putDevice(device);
     },
