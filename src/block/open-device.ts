@@ -283,7 +283,7 @@ function openError(spec: FileSpec, errno: IoResult, readOnly: boolean): UserErro
       const missing = existsSync(directory) ? 'it does not exist' : `no directory "${directory}"`;
       return new UserError('device-missing', `${cannot}: ${missing}, must be there`, {
         errno,
-        hint: 'Make it first ("truncate -s SIZE FILE"); "serve --create" makes missing legs and logs.',
+        hint: 'Make it first, with "truncate -s SIZE FILE"; "serve --create" makes legs and logs.',
       });
     }
     case EISDIR:
