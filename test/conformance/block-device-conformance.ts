@@ -8,6 +8,7 @@ import type { Test } from 'tap';
 import { OK } from '../../src/base/errno.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units.ts';
+import { allocationOf } from '../../src/block/allocation.ts';
 import { Bio, type BioOp } from '../../src/block/bio.ts';
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import { CheckedDevice } from '../../src/block/checked-device.ts';
@@ -193,6 +194,7 @@ async function agreesWithModel({ device, under, block }: Situation): Promise<voi
     fc.asyncProperty(fc.array(step, { minLength: 1, maxLength: 40 }), async (steps) => {
       for (const each of steps) await model.apply(device, each);
       await model.compare(device);
+      await compareZeros(device);
       const medium = under.medium?.();
       if (medium !== undefined) model.compareBytes(medium);
     }),
@@ -200,6 +202,20 @@ async function agreesWithModel({ device, under, block }: Situation): Promise<voi
     // be made smaller, but it repeats.
     { numRuns: byEffort({ quick: 5, standard: 30, full: 300 }), endOnFailure: true },
   );
+}
+
+/** Whatever is said to read as zeros does. */
+async function compareZeros(device: BlockDevice): Promise<void> {
+  for (let sector = 0; sector < SECTORS; ) {
+    const { count, zero } = allocationOf(device, at(sector), n(SECTORS - sector));
+    const data = zero ? await readBack(device, sector, count) : [];
+    equal(
+      data.findIndex((byte) => byte !== 0),
+      -1,
+      `zeros at ${sector}+${count}`,
+    );
+    sector += count;
+  }
 }
 
 /**

@@ -1,9 +1,10 @@
 /** A memory device whose faults a test switches: failing, holding requests back, recording them. */
 
 import { EIO, OK } from '../../src/base/errno.ts';
-import { SECTOR_SIZE, type SectorCount } from '../../src/base/units.ts';
+import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units.ts';
+import { unknownAllocation } from '../../src/block/allocation.ts';
 import type { Bio, BioOp } from '../../src/block/bio.ts';
-import type { BlockDevice, DeviceCapabilities } from '../../src/block/block-device.ts';
+import type { Allocation, BlockDevice, DeviceCapabilities } from '../../src/block/block-device.ts';
 
 export class ScriptedDevice implements BlockDevice {
   readonly name: string;
@@ -18,6 +19,8 @@ export class ScriptedDevice implements BlockDevice {
   /** Every request in the order of its coming, e.g. "write 8+8" or "flush". */
   readonly seen: string[] = [];
   closed = false;
+  /** It knows which of its sectors read as zeros. */
+  knowsZeros = false;
   #held: Bio[] | null = null;
   readonly #onSeen: ((what: string) => void) | undefined;
 
@@ -55,6 +58,17 @@ export class ScriptedDevice implements BlockDevice {
 
   get heldCount(): number {
     return this.#held?.length ?? 0;
+  }
+
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    if (!this.knowsZeros || this.failing.has('read')) return unknownAllocation(count);
+    const isZero = (one: number): boolean =>
+      !this.badSectors.has(one) &&
+      this.bytes.subarray(one * SECTOR_SIZE, (one + 1) * SECTOR_SIZE).every((byte) => byte === 0);
+    const zero = isZero(sector);
+    let end = sector + 1;
+    while (end < sector + count && isZero(end) === zero) end += 1;
+    return { count: (end - sector) as SectorCount, zero, hole: zero };
   }
 
   submit(bio: Bio): void {
