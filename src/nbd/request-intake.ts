@@ -98,7 +98,9 @@ export class RequestIntake {
     }
     if (command === COMMANDS.BLOCK_STATUS) {
       this.asked = this.#negotiated.contexts;
-      if (saysPayload && this.#mayBeStatusQuery(length)) {
+      if (saysPayload && this.#takesStatusQueries) {
+        // What is longer names a context twice, or one that is not selected.
+        if (length > 8 + 4 * this.asked.length) return this.#refuseStatusQuery();
         this.#phase = 'status-query';
         return this.#takeStatusQuery();
       }
@@ -106,11 +108,8 @@ export class RequestIntake {
     return this.#judge();
   }
 
-  /** What is longer names a context twice, or one that is not selected. */
-  #mayBeStatusQuery(length: number): boolean {
-    const offered = TRANSMISSION_FLAGS.BLOCK_STATUS_PAYLOAD;
-    const isOffered = (this.#negotiated.transmissionFlags & offered) !== 0;
-    return isOffered && length <= 8 + 4 * this.asked.length;
+  get #takesStatusQueries(): boolean {
+    return (this.#negotiated.transmissionFlags & TRANSMISSION_FLAGS.BLOCK_STATUS_PAYLOAD) !== 0;
   }
 
   /** The payload of BLOCK_STATUS: which contexts, and how many bytes are really meant. */
@@ -122,13 +121,18 @@ export class RequestIntake {
     this.#phase = 'header';
     const asked = this.asked.filter(({ id }) => query?.contextIds.includes(id));
     if (query === null || asked.length === 0 || asked.length !== query.contextIds.length) {
-      const text = 'BLOCK_STATUS: payload must name selected metadata contexts, each once';
-      this.#refusal = { error: NBD_ERRORS.EINVAL, text };
-      return 'refused';
+      return this.#refuseStatusQuery();
     }
     this.asked = asked;
     this.header.length = query.effectLength;
     return this.#judge();
+  }
+
+  #refuseStatusQuery(): IntakeOutcome {
+    const text = 'BLOCK_STATUS: payload must name selected metadata contexts, each once';
+    this.#refusal = { error: NBD_ERRORS.EINVAL, text };
+    this.#phase = 'refused-payload';
+    return this.#skipPayload();
   }
 
   #judge(): IntakeOutcome {

@@ -48,6 +48,8 @@ function errorOf(one: Case): number {
 }
 
 t.test('validateRequest() judges flags, ranges and promises', async (t) => {
+  const status = { command: BLOCK_STATUS, style: 'structured', contexts: 1 } as const;
+  const extendedWrite = { command: WRITE, flags: PAYLOAD_LEN, style: 'extended' } as const;
   for (const [what, one, error] of [
     ['READ', { command: READ, length: 512 }, 0],
     ['READ with FUA', { command: READ, flags: FUA, length: 512 }, 0],
@@ -90,7 +92,18 @@ t.test('validateRequest() judges flags, ranges and promises', async (t) => {
     ['WRITE_ZEROES past the end', { command: WRITE_ZEROES, length: SIZE + 1 }, ENOSPC],
     ['WRITE_ZEROES, read-only', { command: WRITE_ZEROES, length: 1, readOnly: true }, EPERM],
     ['WRITE with NO_HOLE', { command: WRITE, flags: NO_HOLE }, EINVAL],
-    ['BLOCK_STATUS', { command: BLOCK_STATUS, length: 512, structured: true }, EINVAL],
+    ['BLOCK_STATUS unselected', { command: BLOCK_STATUS, length: 512, structured: true }, EINVAL],
+    ['BLOCK_STATUS', { ...status, length: SIZE }, 0],
+    ['BLOCK_STATUS with REQ_ONE, FUA', { ...status, length: 1, flags: REQ_ONE | FUA }, 0],
+    ['BLOCK_STATUS with DF', { ...status, length: 1, flags: DF }, EINVAL],
+    ['BLOCK_STATUS with PAYLOAD_LEN', { ...status, length: 1, flags: PAYLOAD_LEN }, EINVAL],
+    ['the same, extended', { ...status, length: 1, flags: PAYLOAD_LEN, style: 'extended' }, 0],
+    ['BLOCK_STATUS of nothing', { ...status, length: 0 }, EINVAL],
+    ['BLOCK_STATUS past the end', { ...status, offset: 1, length: SIZE }, EINVAL],
+    ['BLOCK_STATUS of a read-only export', { ...status, length: 1, readOnly: true }, 0],
+    ['WRITE with PAYLOAD_LEN, extended', { ...extendedWrite, length: 512 }, 0],
+    ['READ with PAYLOAD_LEN, extended', { ...extendedWrite, command: READ, length: 1 }, EINVAL],
+    ['TRIM of 2^64-1 bytes', { command: TRIM, length: 2 ** 64 - 1, style: 'extended' }, EINVAL],
     ['RESIZE', { command: 8, offset: SIZE }, EINVAL],
     ['an unknown command', { command: 65_535 }, EINVAL],
   ] as const) {
@@ -110,4 +123,7 @@ t.test('validateRequest() checks in the order of the protocol', async (t) => {
   const trim = { command: TRIM, length: 1, discard: false, stopping: true };
   t.equal(errorOf(trim), EINVAL, 'what is not offered before stopping');
   t.equal(errorOf({ command: READ, stopping: true }), ESHUTDOWN);
+  const status = { command: BLOCK_STATUS, length: 1, stopping: true, structured: true };
+  t.equal(errorOf(status), EINVAL, 'a selection before stopping');
+  t.equal(errorOf({ ...status, contexts: 1 }), ESHUTDOWN);
 });

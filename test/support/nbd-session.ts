@@ -3,6 +3,7 @@
 import { type LogFields, type Logger, silentLogger } from '../../src/base/log.ts';
 import type { BlockDevice } from '../../src/block/block-device.ts';
 import type { ExportOptions } from '../../src/nbd/export.ts';
+import { ALL_FEATURES, type HandshakeFeatures } from '../../src/nbd/handshake-features.ts';
 import { NbdServer, type NbdServerLimits } from '../../src/nbd/server.ts';
 import type { Transport, TransportSink } from '../../src/nbd/transport.ts';
 import { HandClock } from './nbd-clock.ts';
@@ -148,6 +149,7 @@ export interface SessionOptions {
   readonly device: BlockDevice;
   readonly exports?: readonly ExportOptions[];
   readonly limits?: NbdServerLimits;
+  readonly features?: HandshakeFeatures;
 }
 
 export class NbdSession {
@@ -157,8 +159,9 @@ export class NbdSession {
 
   constructor(options: SessionOptions) {
     const exports = options.exports ?? [{ name: 'data', device: options.device }];
-    const { limits = {} } = options;
-    this.server = new NbdServer({ clock: this.clock, log: this.#logger(), exports, limits });
+    const { limits = {}, features = ALL_FEATURES } = options;
+    const { clock } = this;
+    this.server = new NbdServer({ clock, log: this.#logger(), exports, limits, features });
   }
 
   /** A new client that has sent nothing yet. */
@@ -169,11 +172,21 @@ export class NbdSession {
   }
 
   /** A new client in transmission, with nothing left to take. */
-  attach(options: { structured?: boolean; name?: string } = {}): MemoryTransport {
+  attach(
+    options: {
+      readonly structured?: boolean;
+      readonly extended?: boolean;
+      readonly contexts?: readonly string[];
+      readonly name?: string;
+    } = {},
+  ): MemoryTransport {
+    const { name = '', contexts = [] } = options;
     const transport = this.connect();
     transport.feed(wire.clientFlags());
     if (options.structured === true) transport.feed(wire.option(8));
-    transport.feed(wire.go(options.name ?? ''));
+    if (options.extended === true) transport.feed(wire.option(11));
+    if (contexts.length > 0) transport.feed(wire.contexts(10, name, ...contexts));
+    transport.feed(wire.go(name));
     this.settle(transport);
     transport.take();
     return transport;

@@ -86,7 +86,11 @@ export const BLOCK_STATUS = 7;
 export const FUA = 1;
 export const NO_HOLE = 2;
 export const DF = 4;
+export const REQ_ONE = 8;
 export const FAST_ZERO = 16;
+export const PAYLOAD_LEN = 32;
+
+export const EINVAL = 22;
 
 export function request(fields: RequestFields): Buffer {
   const payload = fields.payload ?? Buffer.alloc(0);
@@ -180,6 +184,8 @@ export interface ReplyFields {
   readonly done: boolean;
   readonly type: number;
   readonly offset: bigint;
+  /** Only an extended chunk has it. */
+  readonly requestOffset?: bigint;
 }
 
 /**
@@ -209,6 +215,13 @@ export function parseReplies(
       if (payload.length !== length) throw new Error(`Chunk at byte ${at} is cut short`);
       replies.push(parseChunk(bytes.subarray(at, at + 20), payload));
       at += 20 + length;
+    } else if (magic === 0x6e8a278c) {
+      const length = Number(bytes.readBigUInt64BE(at + 24));
+      const payload = bytes.subarray(at + 32, at + 32 + length);
+      if (payload.length !== length) throw new Error(`Chunk at byte ${at} is cut short`);
+      const requestOffset = bytes.readBigUInt64BE(at + 16);
+      replies.push({ ...parseChunk(bytes.subarray(at, at + 20), payload), requestOffset });
+      at += 32 + length;
     } else {
       throw new Error(`No reply at byte ${at}: ${bytes.toString('hex', at, at + 16)}`);
     }
@@ -219,7 +232,7 @@ export function parseReplies(
 function parseChunk(header: Buffer, payload: Buffer): ReplyFields {
   const type = header.readUInt16BE(6);
   const isError = (type & 0x8000) !== 0;
-  const isData = type === 1;
+  const isData = type === 1 || type === 2;
   return {
     form: 'chunk',
     cookie: header.readBigUInt64BE(8),
@@ -230,4 +243,27 @@ function parseChunk(header: Buffer, payload: Buffer): ReplyFields {
     offset: isData ? payload.readBigUInt64BE(0) : 0n,
     data: isData ? payload.subarray(8) : payload,
   };
+}
+
+/** The context and the extents, `[length, status]` each, of a status chunk of either form. */
+export function parseStatus({ type, data }: ReplyFields): [number, [bigint, bigint][]] {
+  const isWide = type === 6;
+  if (!isWide && type !== 5) throw new Error(`Chunk type ${type} is no status`);
+  const start = isWide ? 8 : 4;
+  const size = isWide ? 16 : 8;
+  const count = (data.length - start) / size;
+  if (isWide && data.readUInt32BE(4) !== count) throw new Error('A wrong count of extents');
+  const wide = (at: number): bigint => data.readBigUInt64BE(at);
+  const narrow = (at: number): bigint => BigInt(data.readUInt32BE(at));
+  const value = isWide ? wide : narrow;
+  const extents = Array.from({ length: count }, (_, index): [bigint, bigint] => {
+    const at = start + index * size;
+    return [value(at), value(at + size / 2)];
+  });
+  return [data.readUInt32BE(0), extents];
+}
+
+/** The id and the name of a META_CONTEXT reply. */
+export function parseContext({ data }: OptionReplyFields): [number, string] {
+  return [data.readUInt32BE(0), data.toString('utf8', 4)];
 }
