@@ -8,6 +8,7 @@
 export const OK = 0;
 export const EPERM = 1;
 export const ENOENT = 2;
+export const ESRCH = 3;
 export const EINTR = 4;
 export const EIO = 5;
 export const ENXIO = 6;
@@ -38,6 +39,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [OK, 'OK'],
   [EPERM, 'EPERM'],
   [ENOENT, 'ENOENT'],
+  [ESRCH, 'ESRCH'],
   [EINTR, 'EINTR'],
   [EIO, 'EIO'],
   [ENXIO, 'ENXIO'],
@@ -79,6 +81,7 @@ export function errnoByName(name: string): IoResult | null {
 const TEXTS: ReadonlyMap<number, string> = new Map([
   [EPERM, 'Operation not permitted'],
   [ENOENT, 'No such file or directory'],
+  [ESRCH, 'No such process'],
   [EIO, 'Input/output error'],
   [ENXIO, 'No such device or address'],
   [ENOMEM, 'Cannot allocate memory'],

@@ -15,6 +15,15 @@ export const RECOVERIES_MAX = 1;
  */
 export const REMOTE_RECOVERY_RETRY_MS = 200;
 
+/** Userspace log: without an answer for so long, a request is sent again (specification 10.3). */
+export const ULOG_RESEND_MS = 15_000;
+/** Userspace log: a server that is not there is looked for again after this (10.3). */
+export const ULOG_RECONNECT_MS = 2_000;
+/** Userspace log, `integrated_flush`: how long a flush with nothing but clears waits (10.6). */
+export const ULOG_DELAYED_FLUSH_MS = 3_000;
+/** Userspace logs of a process ask whether another node recovers a region no oftener (10.7). */
+export const ULOG_REMOTE_QUESTION_MS = 250;
+
 /** Copies are cut into pieces of this many sectors, so many of them at once (specification 5.2). */
 export const COPY_PIECE_SECTORS = 1024;
 export const COPY_PIECES_MAX = 8;

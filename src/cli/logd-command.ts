@@ -70,10 +70,10 @@ function queryCommand(name: string): Command {
 
 /** `--socket` may stand before or behind the word. */
 async function ask(self: Command): Promise<{ status: LogServerStatus; json: boolean }> {
-  const { askLogServer, defaultLogSocket } = await import('../daemon/logd-status.ts');
+  const { askLogServer } = await import('../daemon/logd-status.ts');
+  const { logSocketOf } = await import('../daemon/log-server-address.ts');
   const { socket, json } = self.optsWithGlobals<QueryOptions>();
-  const path = socket ?? process.env.NBD_MIRROR_LOG_SERVER ?? defaultLogSocket(process.env);
-  return { status: await askLogServer(path), json };
+  return { status: await askLogServer(logSocketOf(socket, process.env)), json };
 }
 
 function print(json: boolean, value: unknown, format: () => string): void {

@@ -38,6 +38,10 @@ export function serveCommand(end: (status: number) => void): Command {
     .optionsGroup('Any table:')
     .option('--table <line>', 'a table line; more of them go below each other', collect, [])
     .option('--table-file <file>', 'the table is in this file ("-": standard input)')
+    .option(
+      '--log-server <path>',
+      'the log server of mirrors with a userspace log (default: as for logd)',
+    )
     .optionsGroup('Devices:')
     .option('--create', 'make missing legs and logs as sparse files of the right size', false)
     .option('--overwrite-log', 'take a log device that holds something else', false)

@@ -60,10 +60,11 @@ class LocalLog implements ServedLog {
   readonly deviceName: string | null;
   readonly #log: DirtyLog;
   #isLive = false;
-  /** Handed out, and not settled yet: in the order of handing out. */
-  readonly #handedOut = new Set<Region>();
-  /** Of these, what is handed out once more. */
-  #again: Region[] = [];
+  /**
+   * Being copied by the mirror, which copies one region at a time: while this is not settled, a
+   * mirror that asks for work did not hear the answer.
+   */
+  #handedOut: Region | null = null;
 
   constructor(log: DirtyLog, targetSectors: SectorCount) {
     this.#log = log;
@@ -88,13 +89,8 @@ class LocalLog implements ServedLog {
   }
 
   async resume(): Promise<IoResult> {
-    if (this.#isLive) {
-      // The mirror may not have heard what it was given to copy.
-      this.#again = [...this.#handedOut];
-      return OK;
-    }
-    this.#handedOut.clear();
-    this.#again = [];
+    if (this.#isLive) return OK;
+    this.#handedOut = null;
     const result = await this.#log.resume();
     this.#isLive = true;
     return result;
@@ -125,16 +121,12 @@ class LocalLog implements ServedLog {
   }
 
   async getResyncWork(): Promise<Region | null> {
-    for (let lost = this.#again.shift(); lost !== undefined; lost = this.#again.shift()) {
-      if (this.#handedOut.has(lost)) return lost;
-    }
-    const region = await this.#log.getResyncWork();
-    if (region !== null) this.#handedOut.add(region);
-    return region;
+    this.#handedOut ??= await this.#log.getResyncWork();
+    return this.#handedOut;
   }
 
   async setRegionSync(region: Region, inSync: boolean): Promise<IoResult> {
-    this.#handedOut.delete(region);
+    if (this.#handedOut === region) this.#handedOut = null;
     // A repeated one would be counted twice.
     if (inSync && this.inSync(region)) return OK;
     await this.#log.setRegionSync(region, inSync);
@@ -163,7 +155,6 @@ class LocalLog implements ServedLog {
       markedCount += 1;
       if (marked.length < REGIONS_LISTED_MAX) marked.push(region);
     }
-    const [copied] = this.#handedOut;
     return {
       implementation: this.#log.type.name,
       regionSizeSectors: this.regionSizeSectors,
@@ -171,7 +162,7 @@ class LocalLog implements ServedLog {
       syncCount: await this.#log.getSyncCount(),
       device: this.deviceName,
       nodes: [{ name: 'local', isThisNode: true, marked, markedCount }],
-      recovering: copied === undefined ? null : { region: copied, node: 'local' },
+      recovering: this.#handedOut === null ? null : { region: this.#handedOut, node: 'local' },
       writer: this.deviceName === null ? null : 'local',
     };
   }

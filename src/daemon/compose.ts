@@ -10,6 +10,8 @@ import { identifyDevice, openDevice } from '../block/open-device.ts';
 import { coreLogType } from '../dirtylog/core-log.ts';
 import type { DirtyLogType } from '../dirtylog/dirty-log.ts';
 import { diskLogType } from '../dirtylog/disk-log.ts';
+import type { LogChannel } from '../dirtylog/log-channel.ts';
+import { createUserspaceLogType } from '../dirtylog/userspace-log.ts';
 import { DeviceMap } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { TargetTypes } from '../dm/target-types.ts';
@@ -29,6 +31,8 @@ export interface MachineOptions {
   readonly logBytes: ReadonlyMap<string, number>;
   readonly aio: AioPolicy;
   readonly throttlePercent: number;
+  /** The way to the log server, for userspace logs. */
+  readonly logChannel: LogChannel;
   readonly clock: Clock;
   readonly log: Logger;
   /** Every device below can be made to misbehave. */
@@ -43,7 +47,7 @@ export function composeDeviceMap(options: MachineOptions): DeviceMap {
   const { clock, log, readOnly, aio, faults, onEvent } = options;
   const now = (): number => clock.now();
   const remote = new RemoteDevices(options);
-  const logTypes = [coreLogType, diskLogType];
+  const logTypes = [coreLogType, diskLogType, createUserspaceLogType(options.logChannel)];
   return new DeviceMap({
     readOnly,
     clock,
@@ -59,7 +63,12 @@ export function composeDeviceMap(options: MachineOptions): DeviceMap {
     ]),
     opener: {
       identify: async (name) => (isRemoteName(name) ? remote.identify(name) : identifyDevice(name)),
-      open: async (name) => {
+      open: async (name, use) => {
+        if (use?.listedOnly === true) {
+          return isRemoteName(name)
+            ? remote.open(name, true)
+            : openDevice(name, { readOnly: true, lock: false });
+        }
         const logBytes = options.logBytes.get(name);
         const open = isRemoteName(name)
           ? () => remote.open(name, readOnly)

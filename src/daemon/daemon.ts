@@ -14,6 +14,7 @@ import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { Control } from '../control/control.ts';
+import type { LogChannel } from '../dirtylog/log-channel.ts';
 import { type DeviceMap, isDeviceName } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { FaultBoard } from '../fault/fault-board.ts';
@@ -24,6 +25,7 @@ import { composeDeviceMap } from './compose.ts';
 import { ControlListener } from './control-listener.ts';
 import { inspectSpares } from './inspect-spares.ts';
 import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
+import { openLogChannel } from './log-socket-transport.ts';
 import { NbdExports } from './nbd-exports.ts';
 import { prepareDevices } from './prepare-devices.ts';
 import { RepairMonitor } from './repair-monitor.ts';
@@ -61,6 +63,7 @@ export class Daemon {
   readonly #log: Logger;
   readonly #faults: FaultBoard;
   readonly #record: TableRecordFile;
+  readonly #logChannel: LogChannel;
   /** Null where nothing is repaired by itself. */
   readonly #monitor: RepairMonitor | null;
   /** Holds a socket that nobody asked for by name. */
@@ -85,6 +88,7 @@ export class Daemon {
       given: plan.givenLines,
       log,
     });
+    this.#logChannel = openLogChannel(plan.logServer, { clock, log });
     this.devices = composeDeviceMap({
       ownAddresses: () => this.#server.addresses(),
       faults: this.#faults,
@@ -94,6 +98,7 @@ export class Daemon {
       ),
       aio: plan.aio,
       throttlePercent: plan.throttlePercent,
+      logChannel: this.#logChannel,
       clock,
       log,
       onEvent: (device) => {
@@ -170,6 +175,7 @@ export class Daemon {
     await changesEnd;
     this.#reportLosses();
     await this.#removeAll();
+    this.#logChannel.close();
     if (this.#privateDirectory !== null) rmSync(this.#privateDirectory, { recursive: true });
   }
 
@@ -201,14 +207,24 @@ export class Daemon {
     });
   }
 
-  /** Those on top first. */
+  /** Those on top first. One whose log server is gone is left as a power cut would leave it. */
   async #removeAll(): Promise<void> {
+    const left = new Set<MappedDevice>();
     for (;;) {
-      const devices = this.devices.list();
-      if (devices.length === 0) return;
+      const devices = this.devices.list().filter((device) => !left.has(device));
       const top = devices.find(({ openCount }) => openCount === 0);
-      assert(top !== undefined, 'Mapped devices stand on each other in a circle');
-      await this.devices.remove(top);
+      assert(
+        top !== undefined || devices.length === 0 || left.size > 0,
+        'Mapped devices stand on each other in a circle',
+      );
+      if (top === undefined) return;
+      const removed = this.devices.remove(top).then(() => true);
+      const deserted = usesLogServer(top)
+        ? this.#logChannel.deserted().then(() => false)
+        : new Promise<never>(() => {});
+      if (await Promise.race([removed, deserted])) continue;
+      left.add(top);
+      this.#log.warn('stopped without its log server: regions stay dirty', { device: top.name });
     }
   }
 
@@ -237,6 +253,13 @@ export class Daemon {
       }
     }
   }
+}
+
+function usesLogServer({ liveTable }: MappedDevice): boolean {
+  const targets = liveTable?.targets.map(({ target }) => target) ?? [];
+  return targets.some(
+    (target) => target instanceof MirrorTarget && target.set.log.type.name === 'userspace',
+  );
 }
 
 /** A captive command needs no address of its own choice. */

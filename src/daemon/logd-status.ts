@@ -9,7 +9,6 @@ import { UserError } from '../base/failure.ts';
 import type { LogDescription } from '../cluster/served-log.ts';
 import { listenOnUnixSocket } from '../nbd/bind-socket.ts';
 
-const SOCKET_NAME = 'nbd-mirror-logd.sock';
 const ANSWER_MS_MAX = 10_000;
 
 /** What is told of the log server itself. */
@@ -37,11 +36,6 @@ export interface LogStatus {
   readonly state: 'suspended' | 'resumed';
   readonly isConnected: boolean;
   readonly log: LogDescription;
-}
-
-export function defaultLogSocket(environment: NodeJS.ProcessEnv): string {
-  const runtime = environment.XDG_RUNTIME_DIR;
-  return `${runtime === undefined || runtime === '' ? '/run' : runtime}/${SOCKET_NAME}`;
 }
 
 export class StatusSocket {

@@ -17,6 +17,9 @@ export interface ServeOptions {
   readonly table: readonly string[];
   readonly tableFile?: string;
 
+  /** The unix socket of the log server, for mirrors with a userspace log. */
+  readonly logServer?: string;
+
   readonly create: boolean;
   readonly overwriteLog: boolean;
   readonly resizeLog: boolean;

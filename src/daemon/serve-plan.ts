@@ -7,6 +7,7 @@ import type { HandshakeFeatures } from '../nbd/handshake-features.ts';
 import { measureAnyDevice } from './any-device.ts';
 import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
 import { parseListenAddress, type TcpAddress } from './listen-address.ts';
+import { logSocketOf } from './log-server-address.ts';
 import { parseFeatures } from './nbd-features.ts';
 import { readTableFile } from './read-table-file.ts';
 import { planRepairs, type RepairSettings, recordPaths } from './repair-settings.ts';
@@ -22,6 +23,8 @@ export interface ServePlan {
   readonly uses: readonly DeviceUse[];
   readonly aio: AioPolicy;
   readonly throttlePercent: number;
+  /** Path of the log server's socket, whether anybody listens there or not. */
+  readonly logServer: string;
   readonly tcp: readonly TcpAddress[];
   readonly features: HandshakeFeatures;
   readonly control: ControlPlan;
@@ -49,6 +52,7 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
     uses: recalled === null ? givenUses : devicesOfTable(lines),
     aio,
     throttlePercent,
+    logServer: logSocketOf(options.logServer, process.env),
     tcp,
     features,
     control,

@@ -20,6 +20,7 @@ import {
 import { MappedDevice } from './mapped-device.ts';
 import { MappedDeviceHandle } from './mapped-device-handle.ts';
 import type { DeviceNaming } from './target.ts';
+import type { DeviceUse } from './target-context.ts';
 import type { TargetTypes } from './target-types.ts';
 import { type DeviceOpener, UnderlyingDevices } from './underlying-devices.ts';
 
@@ -53,7 +54,7 @@ export class DeviceMap {
     this.targetTypes = options.targetTypes;
     this.#underlying = new UnderlyingDevices({
       identify: (name) => this.#identify(name),
-      open: (name) => this.#open(name),
+      open: (name, use) => this.#open(name, use),
     });
   }
 
@@ -196,11 +197,11 @@ export class DeviceMap {
     return this.#options.opener.identify(this.#pathOf(name));
   }
 
-  async #open(name: string): Promise<BlockDevice> {
+  async #open(name: string, use?: DeviceUse): Promise<BlockDevice> {
     const mapped = this.#findByPath(name);
     if (mapped !== null) return new MappedDeviceHandle(mapped, name);
     const path = this.#pathOf(name);
-    const device = await this.#options.opener.open(path);
+    const device = await this.#options.opener.open(path, use);
     const identity = await this.#options.opener.identify(path);
     this.#numbers.notice({ identity, name: path });
     this.#identities.set(device, identity);

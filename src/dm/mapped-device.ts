@@ -229,7 +229,7 @@ export class MappedDevice implements BlockDevice {
           log,
           probe,
           targetTypes,
-          getDevice: (name) => devices.get(name),
+          getDevice: (name, options) => devices.get(name, options),
           putDevice: (device) => devices.put(device),
           noflushSuspending: () => this.#noflushSuspending,
         },

@@ -76,8 +76,8 @@ export class Table {
         const context: TargetContext = {
           ...environment,
           length: toSectorCount(line.length),
-          getDevice: async (name) => {
-            const device = await environment.getDevice(name);
+          getDevice: async (name, options) => {
+            const device = await environment.getDevice(name, options);
             devices.add(device);
             return device;
           },

@@ -6,6 +6,11 @@ import type { Probe } from '../base/probe.ts';
 import type { SectorCount } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 
+export interface DeviceUse {
+  /** It is shown in lists and never read or written here: somebody else may have it locked. */
+  readonly listedOnly?: boolean;
+}
+
 export interface TargetContext {
   /** Length of the target, in sectors. */
   readonly length: SectorCount;
@@ -20,7 +25,7 @@ export interface TargetContext {
    *
    * @throws UserError saying why it cannot be opened.
    */
-  getDevice(name: string): Promise<BlockDevice>;
+  getDevice(name: string, options?: DeviceUse): Promise<BlockDevice>;
   /** Gives back what `getDevice` gave, once for each time. */
   putDevice(device: BlockDevice): Promise<void>;
   /** Raises a device-mapper event: the event number rises and waiters wake. */

@@ -8,16 +8,18 @@
 
 import { assert } from '../base/assert.ts';
 import type { BlockDevice } from '../block/block-device.ts';
+import type { DeviceUse } from './target-context.ts';
 
 export interface DeviceOpener {
   /** Equal for two names of the same thing. @throws UserError where the name means nothing. */
   identify(name: string): Promise<string>;
   /** @throws UserError saying why the device cannot be opened. */
-  open(name: string): Promise<BlockDevice>;
+  open(name: string, use?: DeviceUse): Promise<BlockDevice>;
 }
 
 interface Entry {
   readonly identity: string;
+  readonly listedOnly: boolean;
   readonly device: BlockDevice;
   users: number;
 }
@@ -32,12 +34,16 @@ export class UnderlyingDevices {
     this.#opener = opener;
   }
 
-  get(name: string): Promise<BlockDevice> {
+  get(name: string, use: DeviceUse = {}): Promise<BlockDevice> {
+    const listedOnly = use.listedOnly ?? false;
     return this.#inTurn(async () => {
       const identity = await this.#opener.identify(name);
-      let entry = this.#entries.find((candidate) => candidate.identity === identity);
+      let entry = this.#entries.find(
+        (candidate) => candidate.identity === identity && candidate.listedOnly === listedOnly,
+      );
       if (entry === undefined) {
-        entry = { identity, device: await this.#opener.open(name), users: 0 };
+        const device = await this.#opener.open(name, use);
+        entry = { identity, listedOnly, device, users: 0 };
         this.#entries.push(entry);
       }
       entry.users += 1;

@@ -1,9 +1,11 @@
 import t from 'tap';
 import { Prng } from '../../src/base/prng.ts';
 import { coreLogType } from '../../src/dirtylog/core-log.ts';
-import type { DirtyLogType } from '../../src/dirtylog/dirty-log.ts';
+import type { DirtyLog, DirtyLogType } from '../../src/dirtylog/dirty-log.ts';
 import { createDiskLogType, diskLogType } from '../../src/dirtylog/disk-log.ts';
+import type { WireFaults } from '../../src/sim/log-wire.ts';
 import { FakeLegs, FakeTarget, LogDisk } from '../support/log-fixture.ts';
+import { LogServerBed } from '../support/log-server-bed.ts';
 import { type LogBed, testDirtyLog } from './dirty-log-conformance.ts';
 
 const REGION_SIZE_SECTORS = 8;
@@ -60,5 +62,83 @@ for (const [name, options] of [
     name,
     remembers: true,
     makeBed: (regionCount) => makeDiskBed({ regionCount, ...options }),
+  });
+}
+
+// --- logs kept by a server --------------------------------------------------------------------
+
+const BAD_DAY: WireFaults = { lostPerMille: 60, doubledPerMille: 100, delayMsMax: 9 };
+
+interface ServedBedOptions {
+  readonly regionCount: number;
+  readonly implementation: 'core' | 'disk';
+  readonly flags: readonly string[];
+  readonly faults?: WireFaults;
+}
+
+function makeServedBed(options: ServedBedOptions): LogBed {
+  const { regionCount, implementation, flags, faults } = options;
+  const disk = new LogDisk({ bytes: 8192 });
+  const target = new FakeTarget(regionCount * REGION_SIZE_SECTORS, [disk]);
+  let bed: LogServerBed;
+  const start = (seed: number): void => {
+    bed = new LogServerBed({ seed, devices: [disk], ...(faults === undefined ? {} : { faults }) });
+    target.clock = bed.clock;
+  };
+  start(regionCount);
+  return {
+    open: async (word) => {
+      const log = await bed.until(
+        bed.type.create({
+          target,
+          args: [
+            'log-0',
+            ...flags,
+            ...(implementation === 'disk' ? ['disk', disk.name] : ['core']),
+            String(REGION_SIZE_SECTORS),
+            ...(word == null ? [] : [word]),
+          ],
+          flushLegs: () => 0,
+        }),
+      );
+      return driven(log, bed);
+    },
+    ...(implementation === 'disk' && {
+      cutPower: (seed: number) => {
+        bed.killServer();
+        disk.cutPower(new Prng(seed));
+        start(seed);
+      },
+    }),
+  };
+}
+
+/** Whoever waits for the log moves its time. */
+function driven(log: DirtyLog, bed: LogServerBed): DirtyLog {
+  return new Proxy(log, {
+    get: (target, key) => {
+      const value: unknown = Reflect.get(target, key, target);
+      if (typeof value !== 'function') return value;
+      return (...args: unknown[]) => {
+        const answer: unknown = value.apply(target, args);
+        if (!(answer instanceof Promise)) return answer;
+        return bed.until(answer);
+      };
+    },
+  });
+}
+
+for (const [name, options] of [
+  ['userspace core', { implementation: 'core', flags: [] }],
+  ['userspace disk', { implementation: 'disk', flags: [] }],
+  ['userspace disk (integrated flush)', { implementation: 'disk', flags: ['integrated_flush'] }],
+  ['userspace core (bad wire)', { implementation: 'core', flags: [], faults: BAD_DAY }],
+  ['userspace disk (bad wire)', { implementation: 'disk', flags: [], faults: BAD_DAY }],
+] as const) {
+  testDirtyLog(t, {
+    name,
+    remembers: options.implementation === 'disk',
+    served: true,
+    makeBed: (regionCount) => makeServedBed({ regionCount, ...options }),
   });
 }

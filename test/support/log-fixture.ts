@@ -94,7 +94,7 @@ export interface LoggedLine {
 export class FakeTarget implements TargetContext {
   readonly length: SectorCount;
   readonly deviceName = 'm';
-  readonly clock: Clock = {
+  clock: Clock = {
     now: () => 0,
     defer: () => assert(false, 'A log defers nothing'),
     after: () => ({ cancel: () => undefined }),
