@@ -9,6 +9,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
+import { CONTROL } from './lib/bench/control.ts';
 import { FOOTPRINT } from './lib/bench/footprint.ts';
 import { RESYNC } from './lib/bench/resync.ts';
 import type { Section } from './lib/bench/section.ts';
@@ -18,7 +19,7 @@ import { formatMarkdown, formatTable } from './lib/bench/table.ts';
 import { THROUGHPUT } from './lib/bench/throughput.ts';
 import { type BenchOptions, serveKnows, Workbench } from './lib/bench/workbench.ts';
 
-const SECTIONS: readonly Section[] = [THROUGHPUT, RESYNC, FOOTPRINT, STALLS];
+const SECTIONS: readonly Section[] = [THROUGHPUT, RESYNC, FOOTPRINT, CONTROL, STALLS];
 
 const SERVER_NAMES: readonly ServerName[] = [...OUR_NAMES, ...PEER_NAMES];
 
