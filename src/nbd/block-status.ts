@@ -2,7 +2,7 @@
  * The answers to BLOCK_STATUS (NBD protocol, 8.2): one status for each context that is asked, at
  * one instant, within the limits.
  *
- * Looking may take a millisecond, for a request of 28 bytes: so one request of a connection is
+ * Looking may take a millisecond, for a request of 28 bytes: so a few requests of a connection are
  * looked at in each turn of the event loop, and others get theirs in between.
  */
 
@@ -13,6 +13,8 @@ import { NBD_STATUS_EXTENTS_MAX } from '../base/limits.ts';
 import type { ContextStatus, StatusExtent } from './codec/status-codec.ts';
 import type { SelectedContext } from './meta-context.ts';
 import type { PendingRequest } from './pending-request.ts';
+
+const PER_TURN = 8;
 
 /** What each of `contexts` says of a range, which is inside the export and not empty. */
 export function statusOf(
@@ -49,9 +51,11 @@ export class StatusTurns {
   readonly #clock: Clock;
   readonly #finish: (pending: PendingRequest, result: typeof OK) => void;
   readonly #waiting: PendingRequest[] = [];
-  readonly #next = (): void => {
-    this.#finish(this.#waiting.shift()!, OK);
-    if (this.#waiting.length > 0) this.#clock.defer(this.#next);
+  /** How many may still be finished in the present turn. */
+  #left = PER_TURN;
+  readonly #nextTurn = (): void => {
+    this.#left = PER_TURN;
+    while (this.#left > 0 && this.#waiting.length > 0) this.#run(this.#waiting.shift()!);
   };
 
   constructor(clock: Clock, finish: (pending: PendingRequest, result: typeof OK) => void) {
@@ -59,9 +63,15 @@ export class StatusTurns {
     this.#finish = finish;
   }
 
-  /** The request is finished in a turn to come. */
+  /** The request is finished now, or in a turn to come. */
   add(pending: PendingRequest): void {
-    this.#waiting.push(pending);
-    if (this.#waiting.length === 1) this.#clock.defer(this.#next);
+    if (this.#left > 0) this.#run(pending);
+    else this.#waiting.push(pending);
+  }
+
+  #run(pending: PendingRequest): void {
+    if (this.#left === PER_TURN) this.#clock.defer(this.#nextTurn);
+    this.#left -= 1;
+    this.#finish(pending, OK);
   }
 }
