@@ -241,7 +241,13 @@ function encode(fields: Fields, extended: boolean): Buffer {
   header.writeBigUInt64BE(BigInt.asUintN(64, length), 24);
   // A length that says that a payload follows wants one, or nothing behind it is understood.
   const announced = type !== 1 && (fields.flags & 32) !== 0 && length <= 65_536n;
-  return Buffer.concat([header, announced ? Buffer.alloc(Number(length), 1) : payload]);
+  if (!announced) return Buffer.concat([header, payload]);
+  if (type !== 7) return Buffer.concat([header, Buffer.alloc(Number(length), 1)]);
+  const query = Buffer.alloc(8 + 4 * (Number(length) % 4));
+  query.writeBigUInt64BE(length);
+  for (let at = 8; at < query.length; at += 4) query.writeUInt32BE(at / 4 - 1, at);
+  header.writeBigUInt64BE(BigInt(query.length), 24);
+  return Buffer.concat([header, query]);
 }
 
 /** Changes the bytes of a message without knowing what they mean. */

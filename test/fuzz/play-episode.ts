@@ -10,6 +10,7 @@ import { NBD_HANDSHAKE_MS_MAX, NBD_OPTIONS_MAX } from '../../src/base/limits.ts'
 import { silentLogger } from '../../src/base/log.ts';
 import { Prng } from '../../src/base/prng.ts';
 import type { ExportOptions } from '../../src/nbd/export.ts';
+import { ExtentList, type MetaContext } from '../../src/nbd/meta-context.ts';
 import { NbdServer, type NbdServerLimits } from '../../src/nbd/server.ts';
 import type { Canary } from './canaries.ts';
 import { ContentModel } from './content-model.ts';
@@ -256,6 +257,26 @@ class EpisodePlayer {
   }
 }
 
+/** Contexts beside the one that every export has: of every size and status. */
+const CONTEXTS: readonly MetaContext[] = [
+  {
+    name: 'x-dm-mirror:region-state',
+    status: ({ offset, length, extentsMax }) => {
+      const list = new ExtentList(extentsMax);
+      for (let at = offset; at < offset + length; ) {
+        const size = Math.min(offset + length - at, 700 - (at % 700));
+        if (!list.add(size, Math.floor(at / 700) % 5)) break;
+        at += size;
+      }
+      return list.extents;
+    },
+  },
+  {
+    name: 'qemu:dirty-bitmap:region-state',
+    status: ({ length }) => [{ length, status: 1 }],
+  },
+];
+
 /** The one under fuzzing first; "hollow" is as large as lengths may get; "honest" is left alone. */
 function exportsOf(setup: Setup, device: FuzzDevice, prng: Prng): ExportOptions[] {
   const hollow = new FuzzDevice(
@@ -271,7 +292,7 @@ function exportsOf(setup: Setup, device: FuzzDevice, prng: Prng): ExportOptions[
     prng,
   );
   return [
-    { name: setup.isDefault ? '' : 'data', description: 'fuzzed', device },
+    { name: setup.isDefault ? '' : 'data', description: 'fuzzed', device, contexts: CONTEXTS },
     { name: 'hollow', device: hollow },
     { name: 'honest', device: HonestClient.device() },
   ];

@@ -96,6 +96,31 @@ function allowedFlags(type: number, facts: AgreedFacts): number {
   return allowed;
 }
 
+/** The payload of BLOCK_STATUS: contexts by their ids, and the bytes that are meant. */
+export interface StatusQuery {
+  readonly length: bigint;
+  readonly contexts: readonly number[];
+}
+
+/** Null where the payload of a BLOCK_STATUS is no query of `selected` contexts, each once. */
+export function readStatusQuery(
+  payload: Buffer,
+  selected: ReadonlySet<number>,
+): StatusQuery | null {
+  if (payload.length < 12 || payload.length % 4 !== 0) return null;
+  const contexts: number[] = [];
+  for (let at = 8; at < payload.length; at += 4) contexts.push(payload.readUInt32BE(at));
+  const isGood = contexts.every((id) => selected.has(id));
+  if (!isGood || new Set(contexts).size !== contexts.length) return null;
+  return { length: payload.readBigUInt64BE(0), contexts };
+}
+
+export function carriesStatusQuery(request: ObservedRequest, facts: AgreedFacts): boolean {
+  const { type, flags } = request;
+  const isOffered = (facts.transmissionFlags & FLAG.statusPayload) !== 0;
+  return facts.extended && type === BLOCK_STATUS && (flags & PAYLOAD_LEN) !== 0 && isOffered;
+}
+
 /** Bytes behind the header. */
 export function payloadLength(request: ObservedRequest, extended: boolean): bigint {
   const has = request.type === WRITE || (extended && (request.flags & PAYLOAD_LEN) !== 0);
