@@ -25,6 +25,24 @@ export function forEachInTurn<T>(
   }
 }
 
+/**
+ * Takes all items, each without waiting for the one before; ends when all are done with. For
+ * questions to somebody else, who can have them all at once.
+ */
+export function forEachAtOnce<T>(
+  items: readonly T[],
+  take: (item: T) => Awaitable<void>,
+): Awaitable<void> {
+  let waiting: Promise<void>[] | null = null;
+  for (const item of items) {
+    const outcome = take(item);
+    if (!isPromise(outcome)) continue;
+    waiting ??= [];
+    waiting.push(outcome);
+  }
+  if (waiting !== null) return Promise.all(waiting).then(() => undefined);
+}
+
 async function takeRest<T>(
   first: Promise<void>,
   rest: readonly T[],

@@ -205,9 +205,13 @@ class UserspaceLog implements DirtyLog {
     return text ?? 'userspace 1 COM_FAILURE';
   }
 
-  async isRemoteRecovering(region: Region): Promise<boolean> {
+  isRemoteRecovering(region: Region): Awaitable<boolean> {
     if (region < this.#inSyncHint) return false;
     if (!this.#parts.channel.mayAskRemote(ULOG_REMOTE_QUESTION_MS)) return true;
+    return this.#askRemoteRecovering(region);
+  }
+
+  async #askRemoteRecovering(region: Region): Promise<boolean> {
     const request = { type: ULOG_IS_REMOTE_RECOVERING, region } as const;
     const answer = await this.#ask(request, TWO_NUMBERS, decodeRemoteRecovering);
     if (answer === null) return true;

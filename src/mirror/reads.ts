@@ -5,7 +5,7 @@
  * log that blocks. A failed read is tried again as long as a leg may have the data.
  */
 
-import { type Awaitable, andThen, forEachInTurn } from '../base/awaitable.ts';
+import { type Awaitable, andThen, forEachAtOnce } from '../base/awaitable.ts';
 import { EIO, EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
 import { sectorAfter } from '../base/units.ts';
 import { Bio } from '../block/bio.ts';
@@ -35,7 +35,7 @@ export function mapRead(set: MirrorSet, bio: Bio): void {
 
 /** The worker's share: a region out of sync is read from the default leg only. */
 export function serveReads(set: MirrorSet, reads: readonly Bio[]): Awaitable<void> {
-  return forEachInTurn(reads, (bio) => {
+  return forEachAtOnce(reads, (bio) => {
     const answer = set.hash.stateOf(set.geometry.regionOf(bio.sector));
     return andThen(answer, (state) => serveRead(set, bio, state));
   });

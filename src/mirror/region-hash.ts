@@ -58,6 +58,8 @@ export class RegionHash<W extends RegionWrite> {
   readonly #options: RegionHashOptions<W>;
   readonly #log: DirtyLog;
   readonly #entries = new Map<Region, RegionEntry<W>>();
+  /** What a log that takes its time is being asked. */
+  readonly #questions = new Map<Region, Promise<number>>();
   #clean: RegionEntry<W>[] = [];
   #quiesced: RegionEntry<W>[] = [];
   #recovered: RegionEntry<W>[] = [];
@@ -85,7 +87,7 @@ export class RegionHash<W extends RegionWrite> {
   stateOf(region: Region): Awaitable<RegionState> {
     const entry = this.#entries.get(region);
     if (entry !== undefined) return entry.state;
-    const inSync = this.#log.inSync(region);
+    const inSync = this.#askInSync(region);
     if (isPromise(inSync)) return inSync.then((answer) => (answer === 1 ? 'clean' : 'nosync'));
     return inSync === 1 ? 'clean' : 'nosync';
   }
@@ -114,7 +116,9 @@ export class RegionHash<W extends RegionWrite> {
   /** Keeps a write until the recovery of its region is over. */
   delay(write: W): void {
     const entry = this.#entryOf(write.region);
-    assert(entry.state === 'recovering', `A write is delayed on a region that is ${entry.state}`);
+    // Abandoned meanwhile by a failed flush: the next turn sends it round again.
+    const mayWait = entry.state === 'recovering' || entry.list === 'abandoned';
+    assert(mayWait, `A write is delayed on a region that is ${entry.state}`);
     entry.delayed ??= [];
     entry.delayed.push(write);
   }
@@ -231,9 +235,26 @@ export class RegionHash<W extends RegionWrite> {
   #find(region: Region): Awaitable<RegionEntry<W>> {
     const entry = this.#entries.get(region);
     if (entry !== undefined) return entry;
-    const inSync = this.#log.inSync(region);
-    if (isPromise(inSync)) return inSync.then((answer) => this.#create(region, answer));
+    const inSync = this.#askInSync(region);
+    if (isPromise(inSync)) return this.#createLater(region, inSync);
     return this.#create(region, inSync);
+  }
+
+  /** One question for all who ask before there is an answer. */
+  #askInSync(region: Region): Awaitable<number> {
+    const asked = this.#questions.get(region);
+    if (asked !== undefined) return asked;
+    const inSync = this.#log.inSync(region);
+    if (!isPromise(inSync)) return inSync;
+    const question = inSync.finally(() => this.#questions.delete(region));
+    this.#questions.set(region, question);
+    return question;
+  }
+
+  /** The first who hears the answer makes the entry. */
+  async #createLater(region: Region, inSync: Promise<number>): Promise<RegionEntry<W>> {
+    const answer = await inSync;
+    return this.#entries.get(region) ?? this.#create(region, answer);
   }
 
   /** Here, unlike in `stateOf`, any answer but 0 means CLEAN: the kernel is inconsistent (2.1). */

@@ -6,7 +6,7 @@
  * returned. One flush serves the whole batch.
  */
 
-import { type Awaitable, andThen, forEachInTurn, isPromise } from '../base/awaitable.ts';
+import { type Awaitable, andThen, forEachAtOnce, isPromise } from '../base/awaitable.ts';
 import { EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
 import { REMOTE_RECOVERY_RETRY_MS } from '../base/limits.ts';
 import { sectorAfter } from '../base/units.ts';
@@ -59,7 +59,7 @@ export class Writes {
   serve(writes: readonly MirrorWrite[]): Awaitable<void> {
     if (writes.length === 0) return;
     const piles: Piles = { sync: [], nosync: [], recovering: [], remote: [] };
-    const sorted = forEachInTurn(writes, (write) => this.#classify(write, piles));
+    const sorted = forEachAtOnce(writes, (write) => this.#classify(write, piles));
     const counted = andThen(sorted, () => this.#count(piles));
     const flushed = andThen(counted, () => this.#set.log.flush());
     return andThen(flushed, (result) => {
@@ -95,7 +95,25 @@ export class Writes {
     const count = (write: MirrorWrite): Awaitable<void> => {
       if (write.region !== NO_REGION) return this.#set.hash.countWrite(write);
     };
-    return andThen(forEachInTurn(piles.sync, count), () => forEachInTurn(piles.nosync, count));
+    const counted = andThen(forEachAtOnce(piles.sync, count), () =>
+      forEachAtOnce(piles.nosync, count),
+    );
+    return isPromise(counted) ? counted.then(() => this.#sortAgain(piles)) : counted;
+  }
+
+  /**
+   * A log that takes its time was asked twice, and may have answered this and that, be it since a
+   * request failed. What is counted is what counts: a write to one leg alone must never be to a
+   * region that turns clean, nor one to all legs to a region that nobody marked.
+   */
+  #sortAgain(piles: Piles): void {
+    const { hash } = this.#set;
+    const isNosync = (write: MirrorWrite): boolean =>
+      write.region !== NO_REGION && hash.stateOf(write.region) === 'nosync';
+    const nosync = [...piles.sync, ...piles.nosync].filter(isNosync);
+    const sync = [...piles.sync, ...piles.nosync].filter((write) => !isNosync(write));
+    piles.sync.splice(0, piles.sync.length, ...sync);
+    piles.nosync.splice(0, piles.nosync.length, ...nosync);
   }
 
   #dispatch(piles: Piles): void {

@@ -215,3 +215,30 @@ t.test('RegionHash keeps its invariants over random programs', async (t) => {
   await fc.assert(property, { numRuns: runs });
   t.ok(programs >= runs, `${programs} programs`);
 });
+
+t.test(
+  'a write that was to wait for a recovery abandoned meanwhile goes round again',
+  async (t) => {
+    const requeued: TestWrite[] = [];
+    const hash = new RegionHash<TestWrite>({
+      log: new ModelLog([false, true, true, true]),
+      handleErrors: true,
+      probe: silentProbe,
+      requeue: (writes) => requeued.push(...writes),
+      wake: () => undefined,
+    });
+    const early = new TestWrite(0);
+    const late = new TestWrite(0);
+    await hash.countWrite(early);
+    hash.startRecovery();
+    await hash.prepareRecovery();
+    t.equal(await hash.stateOf(toRegion(0)), 'recovering');
+    // While the turn waits for its log, a flush fails and the last write before the copy ends.
+    hash.noteFlushFailure();
+    hash.writeEnded(early);
+    hash.delay(late);
+    await hash.updateStates();
+    t.same(requeued, [late]);
+    hash.assertIdle();
+  },
+);

@@ -8,6 +8,7 @@ import { type Probe, silentProbe } from '../../src/base/probe.ts';
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units.ts';
 import type { BioOp } from '../../src/block/bio.ts';
 import { runBio } from '../../src/block/run-bio.ts';
+import type { DirtyLogType } from '../../src/dirtylog/dirty-log.ts';
 import { LOG_TYPES } from '../../src/dirtylog/log-types.ts';
 import { MappedDevice } from '../../src/dm/mapped-device.ts';
 import { parseTable } from '../../src/dm/table-line.ts';
@@ -30,6 +31,8 @@ export interface RigOptions {
   readonly logBlockSize?: number;
   readonly legsWithoutDiscard?: readonly string[];
   readonly probe?: Probe;
+  /** In place of those of a machine. */
+  readonly logTypes?: readonly DirtyLogType[];
   /** Other names of the disks, e.g. 254:0 for leg0. */
   readonly aliases?: ReadonlyMap<string, string>;
 }
@@ -50,7 +53,7 @@ export class MirrorRig {
       log: silentLogger,
       probe: options.probe ?? silentProbe,
       targetTypes: new TargetTypes([
-        createMirrorTargetType({ logTypes: LOG_TYPES }),
+        createMirrorTargetType({ logTypes: options.logTypes ?? LOG_TYPES }),
         ...PLAIN_TARGET_TYPES,
       ]),
       devices: new UnderlyingDevices({
