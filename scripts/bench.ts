@@ -11,6 +11,7 @@ import { cpus, release } from 'node:os';
 import { parseArgs } from 'node:util';
 import { CONTROL } from './lib/bench/control.ts';
 import { FOOTPRINT } from './lib/bench/footprint.ts';
+import { GROWTH } from './lib/bench/growth.ts';
 import { RESYNC } from './lib/bench/resync.ts';
 import type { Section } from './lib/bench/section.ts';
 import { DELAYED_ARGS, OUR_NAMES, PEER_NAMES, type ServerName } from './lib/bench/server.ts';
@@ -19,7 +20,7 @@ import { formatMarkdown, formatTable } from './lib/bench/table.ts';
 import { THROUGHPUT } from './lib/bench/throughput.ts';
 import { type BenchOptions, serveKnows, Workbench } from './lib/bench/workbench.ts';
 
-const SECTIONS: readonly Section[] = [THROUGHPUT, RESYNC, FOOTPRINT, CONTROL, STALLS];
+const SECTIONS: readonly Section[] = [THROUGHPUT, RESYNC, FOOTPRINT, CONTROL, STALLS, GROWTH];
 
 const SERVER_NAMES: readonly ServerName[] = [...OUR_NAMES, ...PEER_NAMES];
 
@@ -27,10 +28,12 @@ const USAGE = `usage: scripts/bench [OPTION]...
 
   --rounds N        measure everything N times and print medians (5)
   --seconds S       length of one measurement (3)
+  --pause S         wait so long before each measurement, where others share the machine (0)
   --size MIB        size of the devices that are compared (256)
   --only NAME,...   only these sections, or parts of them
   --servers A,...   only these: ${SERVER_NAMES.join(', ')}
   --disk DIRECTORY  on real storage, for the sections that need it (/var/tmp)
+  --plot            only the section growth, or parts of it, with pictures in docs/performance
   --json FILE       where to write all measurements (bench.json)
   --markdown        print the tables as Markdown
 
@@ -44,10 +47,12 @@ async function main(): Promise<void> {
     options: {
       rounds: { type: 'string', default: '5' },
       seconds: { type: 'string', default: '3' },
+      pause: { type: 'string', default: '0' },
       size: { type: 'string', default: '256' },
       only: { type: 'string' },
       servers: { type: 'string', default: SERVER_NAMES.join(',') },
       disk: { type: 'string', default: '/var/tmp' },
+      plot: { type: 'boolean', default: false },
       json: { type: 'string', default: 'bench.json' },
       markdown: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -57,12 +62,14 @@ async function main(): Promise<void> {
     console.log(USAGE);
     return;
   }
-  const chosen = chooseSections(values.only);
+  const chosen = chooseSections(values.only ?? (values.plot ? GROWTH.name : undefined));
   const options: BenchOptions = {
     rounds: positive('--rounds', values.rounds),
     seconds: positive('--seconds', values.seconds),
+    pauseSeconds: numberOf('--pause', values.pause, 0),
     sizeBytes: positive('--size', values.size) * MIB,
     disk: values.disk,
+    plot: values.plot ? 'docs/performance' : null,
     servers: await usable(choose('--servers', values.servers.split(','), SERVER_NAMES)),
   };
   const bench = new Workbench(options);
@@ -116,9 +123,14 @@ function choose<T extends string>(option: string, wanted: string[], known: reado
 }
 
 function positive(option: string, text: string): number {
+  return numberOf(option, text, Number.MIN_VALUE);
+}
+
+function numberOf(option: string, text: string, least: number): number {
   const value = Number(text);
-  if (value > 0 && Number.isFinite(value)) return value;
-  throw new Error(`Bad ${option}: "${text}", must be a number above 0`);
+  if (text.trim() !== '' && value >= least && Number.isFinite(value)) return value;
+  const requirement = least > 0 ? 'a number above 0' : 'a number, 0 or more';
+  throw new Error(`Bad ${option}: "${text}", must be ${requirement}`);
 }
 
 /** Without those that this version of ours cannot be. */

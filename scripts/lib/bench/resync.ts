@@ -32,6 +32,7 @@ export const RESYNC: Section = {
     for (let round = 0; round < bench.options.rounds; round++) {
       for (const subject of shuffled<Subject>([...ours, 'cp', 'dd'])) {
         bench.progress(`round ${round + 1}: resync ${subject}`);
+        await bench.pause();
         const took = await measure(bench, subject);
         seconds[subject] = [...(seconds[subject] ?? []), took];
         await bench.stop();

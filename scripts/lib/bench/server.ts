@@ -84,6 +84,18 @@ export interface MirrorPlanOptions {
   readonly controlled?: boolean;
 }
 
+/** Ours with one leg, without a mirror. */
+export function linearPlan(): ServerPlan {
+  return {
+    label: 'nbd-mirror, linear',
+    legs: 1,
+    command: (files) => {
+      const table = `0 ${files.sizeBytes / 512} linear ${files.legs[0]} 0`;
+      return [...serveCommand(files, false), '--table', table];
+    },
+  };
+}
+
 /** Ours without a table; devices are made by way of its control socket. */
 export function daemonPlan(more: readonly string[] = []): ServerPlan {
   return {

@@ -90,6 +90,7 @@ export const STALLS: Section = {
     for (let round = 0; round < bench.options.rounds; round++) {
       for (const trouble of troubles) {
         bench.progress(`round ${round + 1}: ${trouble.name}`);
+        await bench.pause();
         scenes.push(await stage.play(trouble));
       }
     }

@@ -81,6 +81,7 @@ async function runRound(
     };
     for (const subject of shuffled(subjects)) {
       bench.progress(`${title}: ${work.name} ${subject}`);
+      await bench.pause();
       if (subject === 'limit') note(subject, await limit!.measure(work, files, bench.options));
       else note(subject, await measure(servers.get(subject)!, work, { seconds, sizeBytes }));
     }

@@ -3,17 +3,21 @@
 import { execFile } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 import { Server, type ServerName, type ServerPlan } from './server.ts';
 
 export interface BenchOptions {
   readonly rounds: number;
   readonly seconds: number;
+  readonly pauseSeconds: number;
   readonly sizeBytes: number;
   /** Those to compare. */
   readonly servers: readonly ServerName[];
   /** A directory on real storage. */
   readonly disk: string;
+  /** Where to draw pictures; null: nowhere. */
+  readonly plot: string | null;
 }
 
 export class Workbench {
@@ -60,6 +64,11 @@ export class Workbench {
     for (const server of this.#running) server.kill();
     for (const directory of [...this.#directories, this.directory]) remove(directory);
     process.exit(status);
+  }
+
+  /** Before each measurement: lets others on the machine have their turn. */
+  async pause(): Promise<void> {
+    if (this.options.pauseSeconds > 0) await sleep(this.options.pauseSeconds * 1000);
   }
 
   /** Says what is going on, to a person who waits. */
