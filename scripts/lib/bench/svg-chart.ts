@@ -174,7 +174,8 @@ function text(content: string, style: TextStyle): string {
   const [left, top] = [round(x), round(y)];
   const turned = turn === undefined ? '' : ` transform="rotate(${turn} ${left} ${top})"`;
   const look = `font-size="${size}" font-weight="${weight}" fill="${fill}"`;
-  return `<text x="${left}" y="${top}" ${look} text-anchor="${anchor}"${turned}>${escapeText(content)}</text>\n`;
+  const place = `x="${left}" y="${top}" text-anchor="${anchor}"${turned}`;
+  return `<text ${place} ${look}>${escapeText(content)}</text>\n`;
 }
 
 function colour(index: number): string {
