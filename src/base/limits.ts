@@ -142,3 +142,9 @@ export const FAULTS_MAX = 1000;
 
 /** Log server: mirrors connected at once, the tables of one host. */
 export const LOG_CLIENTS_MAX = 1000;
+
+/** Looking for requests before the event loop sleeps: longer than this is no wait worth saving. */
+export const POLL_US_MAX = 10_000;
+
+/** A clear may be put off by an hour: as much as a crash then costs to copy. */
+export const CLEAR_DELAY_MS_MAX = 3_600_000;

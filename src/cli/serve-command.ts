@@ -49,6 +49,8 @@ export function serveCommand(end: (status: number) => void): Command {
     .option('--read-only', 'open nothing for writing, copy nothing', false)
     .option('--aio <auto|inline|pool>', 'how files are read and written (default: auto)')
     .option('--resync-throttle <percent>', 'share of the time for resynchronisation (default: 100)')
+    .option('--clear-delay <ms>', 'clear regions in the log so much later (default: 0)')
+    .option('--poll-us <us>', 'look for requests at most so long before sleeping (default: 64)')
     .optionsGroup("Repair, as LVM's monitor does it (off unless a policy is given):")
     .option('--image-fault-policy <remove|allocate>', 'what to do about a failed leg')
     .option('--log-fault-policy <remove|allocate>', 'what to do about a failed log')

@@ -33,6 +33,7 @@ export interface MachineOptions {
   readonly throttlePercent: number;
   /** The way to the log server, for userspace logs. */
   readonly logChannel: LogChannel;
+  readonly clearDelayMs: number;
   readonly clock: Clock;
   readonly log: Logger;
   /** Every device below can be made to misbehave. */
@@ -58,6 +59,7 @@ export function composeDeviceMap(options: MachineOptions): DeviceMap {
       createMirrorTargetType({
         logTypes: readOnly ? logTypes.map(withoutRecovery) : logTypes,
         throttle: new CopyThrottle(clock, options.throttlePercent),
+        clearDelayMs: options.clearDelayMs,
       }),
       ...PLAIN_TARGET_TYPES,
     ]),

@@ -23,6 +23,7 @@ import { NbdServer } from '../nbd/server.ts';
 import type { ListenAddress } from '../nbd/transport.ts';
 import { composeDeviceMap } from './compose.ts';
 import { ControlListener } from './control-listener.ts';
+import { type EventLoop, IdlePoll } from './idle-poll.ts';
 import { inspectSpares } from './inspect-spares.ts';
 import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
 import { openLogChannel } from './log-socket-transport.ts';
@@ -45,7 +46,7 @@ const STOP_GRACE_MS = 5000;
 const DEVICE_NAME_DEFAULT = 'mirror';
 
 export interface DaemonEnvironment {
-  readonly clock: Clock;
+  readonly clock: Clock & EventLoop;
   readonly log: Logger;
   /** Listening sockets of a parent. */
   readonly activationSockets: readonly number[];
@@ -78,7 +79,13 @@ export class Daemon {
     const { clock, log, version } = environment;
     this.#log = log;
     this.#privateDirectory = privateDirectory;
-    this.#server = new NbdServer({ clock, log, features: plan.features });
+    const idlePoll = new IdlePoll(clock, plan.pollUs);
+    this.#server = new NbdServer({
+      onRequests: () => idlePoll.noteRequests(),
+      clock,
+      log,
+      features: plan.features,
+    });
     const withAlias = options.qemuBitmap ?? false;
     this.#exports = new NbdExports(this.#server, log, { withAlias });
     this.#faults = new FaultBoard(clock);
@@ -99,6 +106,7 @@ export class Daemon {
       aio: plan.aio,
       throttlePercent: plan.throttlePercent,
       logChannel: this.#logChannel,
+      clearDelayMs: plan.clearDelayMs,
       clock,
       log,
       onEvent: (device) => {

@@ -26,6 +26,8 @@ export interface ServeOptions {
   readonly readOnly: boolean;
   readonly aio?: string;
   readonly resyncThrottle?: string;
+  readonly clearDelay?: string;
+  readonly pollUs?: string;
 
   readonly socket?: string;
   readonly listen: readonly string[];

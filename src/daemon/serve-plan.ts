@@ -1,6 +1,7 @@
 /** What the options of `serve` amount to: understood and checked, nothing opened or written yet. */
 
 import { UserError } from '../base/failure.ts';
+import { CLEAR_DELAY_MS_MAX, POLL_US_MAX } from '../base/limits.ts';
 import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
 import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
 import type { HandshakeFeatures } from '../nbd/handshake-features.ts';
@@ -25,6 +26,10 @@ export interface ServePlan {
   readonly throttlePercent: number;
   /** Path of the log server's socket, whether anybody listens there or not. */
   readonly logServer: string;
+  /** Microseconds, see `IdlePoll`. */
+  readonly pollUs: number;
+  /** Milliseconds by which regions are cleared later than in the kernel. */
+  readonly clearDelayMs: number;
   readonly tcp: readonly TcpAddress[];
   readonly features: HandshakeFeatures;
   readonly control: ControlPlan;
@@ -38,6 +43,13 @@ export interface ServePlan {
 export async function planServe(options: ServeOptions): Promise<ServePlan> {
   const aio = parseAio(options.aio ?? 'auto');
   const throttlePercent = parsePercent(options.resyncThrottle ?? '100');
+  const pollUs = parseWithin('--poll-us', options.pollUs ?? '64', POLL_US_MAX, 'microseconds');
+  const clearDelayMs = parseWithin(
+    '--clear-delay',
+    options.clearDelay ?? '0',
+    CLEAR_DELAY_MS_MAX,
+    'milliseconds',
+  );
   const tcp = options.listen.map(parseListenAddress);
   const features = parseFeatures(options);
   const control = planControl(options, process.env);
@@ -53,6 +65,8 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
     aio,
     throttlePercent,
     logServer: logSocketOf(options.logServer, process.env),
+    pollUs,
+    clearDelayMs,
     tcp,
     features,
     control,
@@ -105,5 +119,14 @@ function parsePercent(text: string): number {
   throw new UserError(
     'bad-throttle',
     `Cannot serve: --resync-throttle is "${text}", must be 1 to 100 (percent of the time)`,
+  );
+}
+
+function parseWithin(option: string, text: string, most: number, unit: string): number {
+  const value = /^\d+$/.test(text) ? Number(text) : Number.NaN;
+  if (value <= most) return value;
+  throw new UserError(
+    'bad-option-value',
+    `Cannot serve: ${option} is "${text}", must be 0 to ${most} (${unit})`,
   );
 }

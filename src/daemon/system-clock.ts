@@ -8,11 +8,12 @@
  */
 
 import type { Clock, Timer } from '../base/clock.ts';
+import type { EventLoop } from './idle-poll.ts';
 
 /** Node runs longer timers at once. */
 const DELAY_MS_MAX = 2 ** 31 - 1;
 
-export class SystemClock implements Clock {
+export class SystemClock implements Clock, EventLoop {
   #tasks: (() => void)[] = [];
   #running: (() => void)[] = [];
   #isScheduled = false;
@@ -27,6 +28,10 @@ export class SystemClock implements Clock {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     setImmediate(this.#run);
+  }
+
+  afterSockets(task: () => void): void {
+    setImmediate(task);
   }
 
   after(delayMs: number, task: () => void): Timer {

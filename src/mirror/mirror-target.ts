@@ -19,6 +19,7 @@ import { findLogType } from '../dirtylog/log-types.ts';
 import { noMessages } from '../dm/stateless-target.ts';
 import type { DeviceNaming, StatusKind, Target, TargetDevice, TargetType } from '../dm/target.ts';
 import type { TargetContext } from '../dm/target-context.ts';
+import { ClearDelay } from './clear-delay.ts';
 import { CopyThrottle } from './copy-throttle.ts';
 import { type KcopydFactory, PiecewiseKcopyd } from './kcopyd.ts';
 import { Leg } from './leg.ts';
@@ -44,6 +45,8 @@ export interface MirrorTargetTypeOptions {
   readonly logTypes: readonly DirtyLogType[];
   /** Shared by every mirror of the host; none: no limit. */
   readonly throttle?: CopyThrottle;
+  /** Regions are cleared in the log so much later; 0, as in the kernel, by default. */
+  readonly clearDelayMs?: number;
   readonly parts?: Partial<MirrorParts>;
 }
 
@@ -157,6 +160,7 @@ export class MirrorTarget implements Target {
   readonly devices: readonly TargetDevice[];
   readonly #set: MirrorSet;
   readonly #worker: Worker;
+  readonly #clearDelay: ClearDelay;
 
   constructor(set: MirrorSet, options: MirrorTargetTypeOptions) {
     const { context, legs, log, features } = set;
@@ -177,10 +181,17 @@ export class MirrorTarget implements Target {
     });
     this.#worker = new Worker(clock, () => takeTurn(set, { writes, kcopyd }));
     const wake = (): void => this.#worker.wake();
+    const clearDelay = new ClearDelay({
+      delayMs: options.clearDelayMs ?? 0,
+      after: (delayMs, task) => clock.after(delayMs, task),
+      wake,
+    });
+    this.#clearDelay = clearDelay;
     const hash = parts.createRegionHash({
       log,
       handleErrors: features.handleErrors,
       probe,
+      clearDelay,
       requeue: (delayed) => {
         set.requeueWrites(delayed);
         wake();
@@ -224,6 +235,7 @@ export class MirrorTarget implements Target {
   async presuspend(): Promise<void> {
     const set = this.#set;
     set.suspended = true;
+    this.#clearDelay.suspending();
     set.releaseHolds();
     await set.hash.stopRecovery();
     this.#logFailure('presuspend', await set.log.presuspend());
@@ -244,6 +256,7 @@ export class MirrorTarget implements Target {
   async resume(): Promise<void> {
     const set = this.#set;
     set.suspended = false;
+    this.#clearDelay.resumed();
     this.#logFailure('resume', await set.log.resume());
     set.hash.startRecovery();
   }

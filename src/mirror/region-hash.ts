@@ -17,10 +17,11 @@
 
 import { assert } from '../base/assert.ts';
 import { type Awaitable, isPromise } from '../base/awaitable.ts';
-import { RECOVERIES_MAX } from '../base/limits.ts';
 import type { Probe } from '../base/probe.ts';
 import type { Region } from '../base/units.ts';
 import type { DirtyLog } from '../dirtylog/dirty-log.ts';
+import type { ClearDelay } from './clear-delay.ts';
+import { RecoverySlots } from './recovery-slots.ts';
 import { assertTransition, type RegionState, type TransitionOwner } from './region-state.ts';
 
 export interface RegionWrite {
@@ -37,6 +38,8 @@ export interface RegionEntry<W extends RegionWrite> {
   pending: number;
   /** An entry is on at most one list; an array may still name it after it left (see `#take`). */
   list: ListName;
+  /** The log holds the region as dirty, durably, though it may be CLEAN here (clear delay). */
+  marked: boolean;
   /** Writes that came while the region was RECOVERING; null as long as there are none. */
   delayed: W[] | null;
 }
@@ -49,6 +52,7 @@ export interface RegionHashOptions<W extends RegionWrite> {
    */
   readonly handleErrors: boolean;
   readonly probe: Probe;
+  readonly clearDelay: ClearDelay;
   /** Takes delayed writes back into the write queue, and sees to a turn. */
   readonly requeue: (writes: W[]) => void;
   readonly wake: () => void;
@@ -61,6 +65,8 @@ export class RegionHash<W extends RegionWrite> {
   /** What a log that takes its time is being asked. */
   readonly #questions = new Map<Region, Promise<number>>();
   #clean: RegionEntry<W>[] = [];
+  /** A log that failed once may have lost marks: nothing is taken as marked any more. */
+  #marksHold = true;
   #quiesced: RegionEntry<W>[] = [];
   #recovered: RegionEntry<W>[] = [];
   #failedRecovered: RegionEntry<W>[] = [];
@@ -70,11 +76,7 @@ export class RegionHash<W extends RegionWrite> {
    * Sticky: a flush of the legs failed, so nothing that drains may count as clean any more (2.8).
    */
   #flushFailed = false;
-  /** Free units of the recovery semaphore: none before the first resume. */
-  #recoverySlots = 0;
-  #recoveriesInFlight = 0;
-  #slotWaiter: (() => void) | null = null;
-  #idleWaiter: (() => void) | null = null;
+  readonly #slots = new RecoverySlots();
 
   constructor(options: RegionHashOptions<W>) {
     this.#options = options;
@@ -139,8 +141,14 @@ export class RegionHash<W extends RegionWrite> {
     } else if (entry.state === 'dirty') {
       this.#move('completion', entry, 'clean');
       this.#putOn('clean', entry);
+      if (this.#options.clearDelay.putsOff()) return;
     }
     this.#options.wake();
+  }
+
+  /** A flush of the log has failed. */
+  noteLogFailure(): void {
+    this.#marksHold = false;
   }
 
   /** The legs' caches could not be flushed: from now on no region that drains counts as clean. */
@@ -163,11 +171,10 @@ export class RegionHash<W extends RegionWrite> {
     const recovered = this.#take('recovered', this.#recovered);
     const failed = this.#take('failed-recovered', this.#failedRecovered);
     const abandoned = this.#abandoned;
-    const clean = this.#take('clean', this.#clean);
+    const clean = this.#takeClean();
     this.#recovered = [];
     this.#failedRecovered = [];
     this.#abandoned = [];
-    this.#clean = [];
     if (recovered.length + failed.length + abandoned.length > 0) {
       return this.#settleAll(recovered, failed, abandoned, clean);
     }
@@ -178,9 +185,7 @@ export class RegionHash<W extends RegionWrite> {
 
   /** Claims resync work while a slot is free. */
   prepareRecovery(): Awaitable<void> {
-    if (this.#recoverySlots === 0) return;
-    this.#recoverySlots -= 1;
-    this.#recoveriesInFlight += 1;
+    if (!this.#slots.tryTake()) return;
     const work = this.#log.getResyncWork();
     return isPromise(work) ? work.then((region) => this.#claim(region)) : this.#claim(work);
   }
@@ -204,26 +209,18 @@ export class RegionHash<W extends RegionWrite> {
 
   /** Lets recovery run (again). */
   startRecovery(): void {
-    this.#releaseSlots(RECOVERIES_MAX);
+    this.#slots.open();
     this.#options.wake();
   }
 
   /** Ends when no region recovers; none starts until `startRecovery`. */
-  async stopRecovery(): Promise<void> {
-    for (let taken = 0; taken < RECOVERIES_MAX; taken++) {
-      if (this.#recoverySlots > 0) this.#recoverySlots -= 1;
-      else await this.#slotFreed();
-    }
-    if (this.#recoveriesInFlight > 0) {
-      await new Promise<void>((resolve) => {
-        this.#idleWaiter = resolve;
-      });
-    }
+  stopRecovery(): Promise<void> {
+    return this.#slots.close();
   }
 
   /** Nothing is pending, delayed or recovering any more. */
   assertIdle(): void {
-    assert(this.#recoveriesInFlight === 0, 'A recovery is in flight');
+    assert(this.#slots.inFlight === 0, 'A recovery is in flight');
     for (const entry of this.#entries.values()) {
       assert(entry.pending === 0, `Region ${entry.region} has ${entry.pending} pending writes`);
       assert(entry.delayed === null, `Region ${entry.region} has delayed writes`);
@@ -260,7 +257,14 @@ export class RegionHash<W extends RegionWrite> {
   /** Here, unlike in `stateOf`, any answer but 0 means CLEAN: the kernel is inconsistent (2.1). */
   #create(region: Region, inSync: number): RegionEntry<W> {
     const state = inSync === 0 ? 'nosync' : 'clean';
-    const entry: RegionEntry<W> = { region, state, pending: 0, list: 'none', delayed: null };
+    const entry: RegionEntry<W> = {
+      region,
+      state,
+      pending: 0,
+      list: 'none',
+      marked: false,
+      delayed: null,
+    };
     this.#entries.set(region, entry);
     if (state === 'clean') this.#putOn('clean', entry);
     return entry;
@@ -274,7 +278,7 @@ export class RegionHash<W extends RegionWrite> {
 
   #claim(region: Region | null): Awaitable<void> {
     if (region === null) {
-      this.#releaseSlot();
+      this.#slots.release();
       return;
     }
     this.#options.probe.reached('R0', -1, region);
@@ -301,6 +305,8 @@ export class RegionHash<W extends RegionWrite> {
     if (entry.state !== 'clean') return;
     this.#move('turn', entry, 'dirty');
     entry.list = 'none';
+    if (entry.marked && this.#marksHold) return;
+    entry.marked = !this.#options.clearDelay.isOff;
     this.#log.markRegion(entry.region);
     this.#options.probe.reached('W2', -1, entry.region);
   }
@@ -355,7 +361,7 @@ export class RegionHash<W extends RegionWrite> {
     const { delayed } = entry;
     entry.delayed = null;
     if (delayed !== null) this.#options.requeue(delayed);
-    this.#releaseSlot();
+    this.#slots.release();
   }
 
   #move(owner: TransitionOwner, entry: RegionEntry<W>, to: RegionState): void {
@@ -367,11 +373,24 @@ export class RegionHash<W extends RegionWrite> {
 
   #putOn(list: Exclude<ListName, 'none'>, entry: RegionEntry<W>): void {
     entry.list = list;
-    if (list === 'clean') this.#clean.push(entry);
-    else if (list === 'quiesced') this.#quiesced.push(entry);
+    if (list === 'clean') {
+      if (this.#options.clearDelay.isOff) this.#clean.push(entry);
+    } else if (list === 'quiesced') this.#quiesced.push(entry);
     else if (list === 'recovered') this.#recovered.push(entry);
     else if (list === 'failed-recovered') this.#failedRecovered.push(entry);
     else this.#abandoned.push(entry);
+  }
+
+  /**
+   * The regions to be cleared in this turn. Where clears are put off, regions become idle many
+   * times before one, so that no array names them: they are looked for.
+   */
+  #takeClean(): RegionEntry<W>[] {
+    const { clearDelay } = this.#options;
+    if (!clearDelay.isTime()) return [];
+    const named = clearDelay.isOff ? this.#clean : [...this.#entries.values()];
+    this.#clean = [];
+    return this.#take('clean', named);
   }
 
   /** The entries that are still on the list, each once, taken off it and out of the hash. */
@@ -385,37 +404,5 @@ export class RegionHash<W extends RegionWrite> {
       taken.push(entry);
     }
     return taken;
-  }
-
-  // --- recovery slots ---------------------------------------------------------------------------
-
-  #releaseSlot(): void {
-    this.#recoveryLeft();
-    this.#releaseSlots(1);
-  }
-
-  #recoveryLeft(): void {
-    this.#recoveriesInFlight -= 1;
-    assert(this.#recoveriesInFlight >= 0, 'More recoveries ended than began');
-    if (this.#recoveriesInFlight > 0) return;
-    const waiter = this.#idleWaiter;
-    this.#idleWaiter = null;
-    waiter?.();
-  }
-
-  #releaseSlots(count: number): void {
-    this.#recoverySlots += count;
-    assert(this.#recoverySlots <= RECOVERIES_MAX, 'More recovery slots than there are');
-    const waiter = this.#slotWaiter;
-    if (waiter === null) return;
-    this.#slotWaiter = null;
-    this.#recoverySlots -= 1;
-    waiter();
-  }
-
-  #slotFreed(): Promise<void> {
-    return new Promise((resolve) => {
-      this.#slotWaiter = resolve;
-    });
   }
 }

@@ -123,6 +123,7 @@ export class Writes {
   }
 
   #logFailed(result: IoResult): void {
+    this.#set.hash.noteLogFailure();
     if (this.#set.logFailure) return;
     this.#set.logFailure = true;
     this.#set.context.probe.reached('F3', -1, NO_REGION);

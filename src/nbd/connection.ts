@@ -31,6 +31,7 @@ export interface ConnectionContext {
   /** 0 for no limit. */
   readonly handshakeMsMax: number;
   stopping(): boolean;
+  onRequests(): void;
   onClosed(connection: Connection): void;
 }
 
@@ -220,6 +221,7 @@ export class Connection implements TransportSink {
   }
 
   #advanceTransmission(): void {
+    this.#context.onRequests();
     const outcome = this.#transmission!.advance();
     this.#stopped = outcome === 'stopped';
     if (outcome === 'drop') this.#drop(this.#transmission!.dropReason);

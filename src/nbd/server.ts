@@ -46,6 +46,8 @@ export interface NbdServerOptions {
   readonly limits?: NbdServerLimits;
   /** All by default. */
   readonly features?: HandshakeFeatures;
+  /** Some client has sent requests, which are about to be served. */
+  readonly onRequests?: () => void;
 }
 
 /** One refusal of a connection is logged per so many milliseconds. */
@@ -86,6 +88,7 @@ export class NbdServer {
       ),
       handshakeMsMax: limits.handshakeMsMax ?? NBD_HANDSHAKE_MS_MAX,
       stopping: () => this.#stopping,
+      onRequests: options.onRequests ?? (() => {}),
       onClosed: (connection) => this.#closed(connection),
     };
     for (const one of options.exports ?? []) this.#exports.add(one);

@@ -3,12 +3,16 @@
  * finding of the right checker, in a place where the cause was seen, without foreign bytes.
  */
 
-import type { ExpectedLoss, Finding } from './findings.ts';
+import type { ExpectedLoss, Finding, LossSituation } from './findings.ts';
 
 const DIVERGENCE: readonly string[] = ['log-covers-divergence', 'legs-equal'];
 
-/** Something that somebody wrote there once, and not the bytes of another place or leg. */
-function isOlderContents(finding: Finding): boolean {
+/**
+ * Something that somebody wrote there once, or that a discard left there, and not the bytes of
+ * another place or leg.
+ */
+function isOlderContents(finding: Finding, situation: LossSituation): boolean {
+  if (finding.observed === 'zeroes') return situation.discarded(finding.sector);
   return typeof finding.observed === 'number';
 }
 
@@ -31,7 +35,7 @@ export const LEG_FAILURE_IGNORED: ExpectedLoss = {
     'without handle_errors a write or flush that leg 0 missed is reported as successful (3.5)',
   covers: (finding, situation) =>
     finding.checker === 'flushed-data-survives' &&
-    isOlderContents(finding) &&
+    isOlderContents(finding, situation) &&
     (situation.struck(0, 'write', finding.sector) || situation.struck(0, 'flush', finding.sector)),
 };
 
@@ -40,7 +44,7 @@ export const DEFAULT_LEG_FORGOTTEN: ExpectedLoss = {
   because: 'with keep_log writes go on without leg 0, and a restart copies from leg 0 again (5.6)',
   covers: (finding, situation) =>
     finding.checker === 'flushed-data-survives' &&
-    isOlderContents(finding) &&
+    isOlderContents(finding, situation) &&
     (situation.struck(0, 'write', finding.sector) || situation.struck(0, 'flush', finding.sector)),
 };
 
@@ -51,7 +55,7 @@ export const LEG_ERROR_FORGIVEN: ExpectedLoss = {
     'region out of sync go to the new default leg alone, which a restart forgets (2.8, 5.5, 5.6)',
   covers: (finding, situation) =>
     finding.checker === 'flushed-data-survives' &&
-    isOlderContents(finding) &&
+    isOlderContents(finding, situation) &&
     (situation.struck(0, 'write', finding.sector) ||
       situation.struck(0, 'flush', finding.sector)) &&
     situation.sentAlone(finding.sector, { notTo: 0 }),
@@ -64,7 +68,7 @@ export const STALE_READ: ExpectedLoss = {
     'next, the log lets them be read from a leg that missed writes (4.4)',
   covers: (finding, situation) =>
     finding.checker === 'reads-current' &&
-    isOlderContents(finding) &&
+    isOlderContents(finding, situation) &&
     situation.struck('any', 'flush', finding.sector) &&
     situation.sentAlone(finding.sector),
 };

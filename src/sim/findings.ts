@@ -59,6 +59,8 @@ export interface LossSituation {
   sentAlone(sector: number | undefined, options?: { notTo: number }): boolean;
   /** Requests to the log have failed. */
   readonly logFailed: boolean;
+  /** This sector was discarded at some time. */
+  discarded(sector: number | undefined): boolean;
   /** Two writes to this sector were in flight together. */
   raced(sector: number | undefined): boolean;
 }

@@ -15,6 +15,8 @@ export interface MirrorTable {
   readonly regionSizeSectors: number;
   readonly syncWord?: 'sync' | 'nosync';
   readonly features: readonly MirrorFeature[];
+  /** No word of the table: the server puts off clears by so much; 0 if absent. */
+  readonly clearDelayMs?: number;
 }
 
 export interface MachineSetup {

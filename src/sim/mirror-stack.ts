@@ -31,9 +31,12 @@ export function mirrorStackWith(mirrorType: TargetType): StackFactory {
   };
 }
 
-export const mirrorStack: StackFactory = mirrorStackWith(
-  createMirrorTargetType({ logTypes: LOG_TYPES }),
-);
+export const mirrorStack: StackFactory = (environment) => {
+  const { clearDelayMs = 0 } = environment.table;
+  return mirrorStackWith(createMirrorTargetType({ logTypes: LOG_TYPES, clearDelayMs }))(
+    environment,
+  );
+};
 
 function underlyingDevices({ devices }: StackEnvironment): UnderlyingDevices {
   return new UnderlyingDevices({

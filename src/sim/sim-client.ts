@@ -40,6 +40,7 @@ export class SimClient {
   /** Extents of writes in flight, to notice those that race in one sector. */
   readonly #writing = new Set<{ sector: number; count: number }>();
   readonly #raced = new Set<number>();
+  readonly #discarded = new Set<number>();
 
   constructor(machine: SimMachine, oracle: Oracle, listener?: AcknowledgementListener) {
     this.machine = machine;
@@ -55,6 +56,11 @@ export class SimClient {
   /** Sectors to which two writes were in flight together. */
   get raced(): ReadonlySet<number> {
     return this.#raced;
+  }
+
+  /** Sectors that were discarded at some time: zeros are older contents there. */
+  get discarded(): ReadonlySet<number> {
+    return this.#discarded;
   }
 
   async write(sector: number, count: number, options: WriteOptions = {}): Promise<IoResult> {
@@ -75,6 +81,7 @@ export class SimClient {
 
   async discard(sector: number, count: number, options: WriteOptions = {}): Promise<IoResult> {
     const id = this.oracle.discardSubmitted({ sector, count });
+    for (let at = sector; at < sector + count; at++) this.#discarded.add(at);
     const request = { op: 'discard' as const, sector, count, data: null, fua: false };
     const result = await this.#submit(request, (outcome) => this.oracle.ended(id, outcome));
     this.#expect(`discard at ${sector}+${count}`, result, options.allow);

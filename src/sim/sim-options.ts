@@ -61,6 +61,7 @@ function drawTable(prng: Prng): MirrorTable {
     log: prng.chance(1, 8) ? 'core' : 'disk',
     regionSizeSectors,
     features: prng.chance(1, 3) ? ['handle_errors'] : [],
+    clearDelayMs: prng.pick([0, 0, 0, 2, 10]),
   };
 }
 

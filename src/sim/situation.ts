@@ -13,6 +13,7 @@ export class Situation implements LossSituation {
   readonly #regionSizeSectors: number;
   readonly #strikes = new Set<string>();
   readonly #raced = new Set<number>();
+  readonly #discarded = new Set<number>();
   readonly #sentAlone = new Set<string>();
   #logFailed = false;
 
@@ -30,6 +31,7 @@ export class Situation implements LossSituation {
     }
     for (const { leg, region } of life.machine.sentAlone) this.#sentAlone.add(`${leg}/${region}`);
     for (const sector of life.client.raced) this.#raced.add(sector);
+    for (const sector of life.client.discarded) this.#discarded.add(sector);
     if (life.machine.log.errors.rules.some((rule) => rule.fired > 0)) this.#logFailed = true;
   }
 
@@ -44,6 +46,10 @@ export class Situation implements LossSituation {
     if (sector === undefined) return false;
     const region = this.#regionOf(sector);
     return LEGS.some((leg) => leg !== options?.notTo && this.#sentAlone.has(`${leg}/${region}`));
+  }
+
+  discarded(sector: number | undefined): boolean {
+    return sector !== undefined && this.#discarded.has(sector);
   }
 
   raced(sector: number | undefined): boolean {

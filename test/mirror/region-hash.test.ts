@@ -13,10 +13,15 @@ import { silentProbe } from '../../src/base/probe.ts';
 import { type Region, type SectorCount, toRegion } from '../../src/base/units.ts';
 import { coreLogType } from '../../src/dirtylog/core-log.ts';
 import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
+import { ClearDelay } from '../../src/mirror/clear-delay.ts';
 import { type RegionEntry, RegionHash, type RegionWrite } from '../../src/mirror/region-hash.ts';
 import { byEffort } from '../support/effort.ts';
 
 const REGIONS = 4;
+
+function noTimer(): never {
+  throw new Error('Without a delay nothing waits for a timer');
+}
 
 class TestWrite implements RegionWrite {
   readonly region: Region;
@@ -34,6 +39,7 @@ class ModelLog implements DirtyLog {
   readonly clean = Array<boolean>(REGIONS).fill(true);
   readonly sync: boolean[];
   readonly handedOut = new Set<number>();
+  marks = 0;
   constructor(sync: boolean[]) {
     this.sync = sync;
   }
@@ -46,6 +52,7 @@ class ModelLog implements DirtyLog {
   inSyncNow = (region: Region) => (this.sync[region] ? 1 : 0);
   flush = () => 0;
   markRegion(region: Region): void {
+    this.marks += 1;
     this.clean[region] = false;
   }
   clearRegion(region: Region): void {
@@ -72,6 +79,7 @@ type Step =
   | { readonly do: 'settle' }
   | { readonly do: 'recover' }
   | { readonly do: 'copied'; readonly ok: boolean }
+  | { readonly do: 'delay-passes' }
   | { readonly do: 'flush-fails' };
 
 const steps: fc.Arbitrary<Step[]> = fc.array(
@@ -85,6 +93,7 @@ const steps: fc.Arbitrary<Step[]> = fc.array(
     { weight: 5, arbitrary: fc.record({ do: fc.constant('settle' as const) }) },
     { weight: 4, arbitrary: fc.record({ do: fc.constant('recover' as const) }) },
     { weight: 4, arbitrary: fc.record({ do: fc.constant('copied' as const), ok: fc.boolean() }) },
+    { weight: 2, arbitrary: fc.record({ do: fc.constant('delay-passes' as const) }) },
     { weight: 1, arbitrary: fc.record({ do: fc.constant('flush-fails' as const) }) },
   ),
   { maxLength: 60 },
@@ -100,18 +109,42 @@ class Model {
   copying: RegionEntry<TestWrite> | null = null;
   diverged = new Set<number>();
 
-  constructor(sync: boolean[]) {
+  #timer: (() => void) | null = null;
+  readonly clearDelay: ClearDelay;
+
+  constructor(sync: boolean[], delayMs: number) {
     this.log = new ModelLog(sync);
+    this.clearDelay = new ClearDelay({
+      delayMs,
+      after: (_delayMs, task) => {
+        if (this.#timer !== null) throw new Error('Two timers for one delay');
+        this.#timer = task;
+        return { cancel: () => this.stopTimer() };
+      },
+      wake: () => undefined,
+    });
     this.hash = new RegionHash<TestWrite>({
       log: this.log,
       handleErrors: true,
       probe: silentProbe,
+      clearDelay: this.clearDelay,
       requeue: (writes) => {
         for (const write of writes) this.delayed = this.delayed.filter((other) => other !== write);
       },
       wake: () => undefined,
     });
     this.hash.startRecovery();
+  }
+
+  stopTimer(): void {
+    this.#timer = null;
+  }
+
+  /** The delay is over, if it runs. */
+  delayPasses(): void {
+    const task = this.#timer;
+    this.#timer = null;
+    task?.();
   }
 
   now<T>(value: T | Promise<T>): T {
@@ -126,6 +159,7 @@ class Model {
     else if (step.do === 'settle') await this.hash.updateStates();
     else if (step.do === 'recover') this.recover();
     else if (step.do === 'copied') this.copied(step.ok);
+    else if (step.do === 'delay-passes') this.delayPasses();
     else this.hash.noteFlushFailure();
   }
 
@@ -168,6 +202,13 @@ class Model {
     this.hash.recoveryEnded(entry, ok);
   }
 
+  /** After a suspend every region in sync is clean in the log, whatever the delay. */
+  checkCleared(): void {
+    for (const [region, inSync] of this.log.sync.entries()) {
+      if (inSync && !this.log.clean[region]) throw new Error(`Region ${region} was never cleared`);
+    }
+  }
+
   check(): void {
     for (const { region } of this.pending) {
       if (this.log.clean[region] && this.log.sync[region]) {
@@ -191,10 +232,11 @@ t.test('RegionHash keeps its invariants over random programs', async (t) => {
   let programs = 0;
   const property = fc.asyncProperty(
     fc.array(fc.boolean(), { minLength: REGIONS, maxLength: REGIONS }),
+    fc.constantFrom(0, 100),
     steps,
-    async (sync, program) => {
+    async (sync, delayMs, program) => {
       programs += 1;
-      const model = new Model([...sync]);
+      const model = new Model([...sync], delayMs);
       for (const step of program) {
         await model.take(step);
         model.check();
@@ -202,6 +244,7 @@ t.test('RegionHash keeps its invariants over random programs', async (t) => {
       // Let everything end: nothing may stay behind, and a suspend must find an end.
       while (model.pending.length > 0) model.end(0, false);
       model.copied(true);
+      model.clearDelay.suspending();
       await model.hash.updateStates();
       const stopped = model.hash.stopRecovery();
       model.recover();
@@ -209,6 +252,7 @@ t.test('RegionHash keeps its invariants over random programs', async (t) => {
       for (let turn = 0; turn < 4; turn++) await model.hash.updateStates();
       await stopped;
       model.hash.assertIdle();
+      if (!model.hash.flushFailed) model.checkCleared();
       if (model.delayed.length > 0) throw new Error('A delayed write was forgotten');
     },
   );
@@ -224,6 +268,7 @@ t.test(
       log: new ModelLog([false, true, true, true]),
       handleErrors: true,
       probe: silentProbe,
+      clearDelay: new ClearDelay({ delayMs: 0, after: noTimer, wake: () => undefined }),
       requeue: (writes) => requeued.push(...writes),
       wake: () => undefined,
     });
@@ -240,5 +285,28 @@ t.test(
     await hash.updateStates();
     t.same(requeued, [late]);
     hash.assertIdle();
+  },
+);
+
+t.test(
+  'RegionHash with a clear delay marks a region once, and clears it when the time is over',
+  async (t) => {
+    const model = new Model([true, true, true, true], 100);
+    for (let round = 0; round < 3; round++) {
+      model.write(1);
+      model.end(0, false);
+      await model.hash.updateStates();
+    }
+    t.equal(model.log.marks, 1);
+    t.notOk(model.log.clean[1]);
+    model.delayPasses();
+    await model.hash.updateStates();
+    t.ok(model.log.clean[1]);
+
+    model.write(1);
+    model.hash.noteLogFailure();
+    model.end(0, false);
+    model.write(1);
+    t.equal(model.log.marks, 3, 'after a failure of the log nothing counts as marked');
   },
 );

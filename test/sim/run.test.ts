@@ -31,6 +31,18 @@ t.test('runSeed() prints what it drew before anything happens', async (t) => {
   t.match(first, /^seed 3 \{"setup":\{"table":\{"sectors":\d+/);
 });
 
+t.test(
+  'runSeed() tells what the kernel loses from what we do, where sectors were discarded',
+  async (t) => {
+    // A leg's error forgiven, a write to the other leg alone, over a discard that left zeros.
+    const verdict = await runSeed('2689', { stackFactory: mirrorStack });
+    t.same(
+      describeVerdict(verdict).filter((line) => line.includes('FAILED')),
+      [],
+    );
+  },
+);
+
 t.test('random runs: nothing is lost that must survive', async (t) => {
   const count = byEffort({ quick: 200, standard: 1000, full: 50_000 });
   const first = 1000;

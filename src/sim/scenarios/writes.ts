@@ -74,6 +74,24 @@ export const WRITE_SCENARIOS: readonly Scenario[] = [
     },
   },
   {
+    name: 'clear-delay',
+    title: 'mirror: write: regions that are cleared later are written to again (2 legs, disk log)',
+    setup: machineWith({ clearDelayMs: 20 }),
+    log: { dirty: [2] },
+    endsHealthy: true,
+    nested: 1,
+    nestedShare: 8,
+    play: async (play) => {
+      await play.write(1, 2);
+      await Promise.all([play.write(2, 2), play.write(25, 1)]);
+      await play.idle();
+      await play.write(3, 2);
+      await play.suspend({ noflush: false });
+      await play.resume();
+      await play.write(2, 3, { fua: true });
+    },
+  },
+  {
     name: 'flush-and-fua',
     title: 'mirror: flush: FUA writes, flushes and writes around them (2 legs, disk log)',
     setup: machineWith(),
