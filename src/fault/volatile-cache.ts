@@ -118,11 +118,14 @@ export class VolatileCache extends DeviceFilter {
 
   #accept(bio: Bio): UnflushedWrite | null {
     if (bio.op === 'discard' && this.#discard === 'keeps') return null;
+    // Not `slice`: a Buffer's shares memory, and this one is the submitter's again at the end.
+    const data = new Uint8Array(bio.count * SECTOR_SIZE);
+    if (bio.data !== null) data.set(bio.data);
     const write = new UnflushedWrite({
       id: this.#nextId++,
       sector: bio.sector,
       count: bio.count,
-      data: bio.data === null ? new Uint8Array(bio.count * SECTOR_SIZE) : bio.data.slice(),
+      data,
       fua: bio.fua && this.#profile.honoursFua,
     });
     this.#inFlight.push(write);

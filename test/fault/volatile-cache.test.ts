@@ -29,15 +29,20 @@ function rig(
   });
   const ended: string[] = [];
   const submit = (op: BioOp, sector: number, count: number, value = 0, fua = false): Bio => {
-    const data = op === 'flush' || op === 'discard' ? null : new Uint8Array(count * SECTOR_SIZE);
-    data?.fill(value);
+    const hasData = op !== 'flush' && op !== 'discard';
+    // As from a socket: some methods of a Buffer are not those of a Uint8Array.
+    const data = hasData ? Buffer.alloc(count * SECTOR_SIZE, value) : null;
     const bio = new Bio({
       op,
       sector: toSector(sector),
       count: toSectorCount(count),
       data,
       fua,
-      onEnd: (_bio, result) => ended.push(`${op} ${value} ${result === OK ? 'OK' : result}`),
+      onEnd: (_bio, result) => {
+        // It is the submitter's again, who has another use for it.
+        if (op === 'write') data!.fill(0xee);
+        ended.push(`${op} ${value} ${result === OK ? 'OK' : result}`);
+      },
     });
     cache.submit(bio);
     return bio;

@@ -146,7 +146,8 @@ export class MirrorRig {
   }
 
   send(op: BioOp, sector = 0, count = 0, options: { fill?: number; fua?: boolean } = {}): Sent {
-    const data = new Uint8Array(count * SECTOR_SIZE).fill(options.fill ?? 0);
+    // As from a socket: some methods of a Buffer are not those of a Uint8Array.
+    const data = Buffer.alloc(count * SECTOR_SIZE, options.fill ?? 0);
     const sent: Sent = { result: null, data };
     const outcome = runBio(this.device, {
       op,

@@ -120,7 +120,7 @@ class Flakey {
       return;
     }
     // The writer's buffer stays as it is: other legs of a mirror may be sending it just now.
-    const data = bio.data.slice();
+    const data = new Uint8Array(bio.data);
     if (isSet) this.#setByte(data);
     if (isHit) this.#flipSomeByte(data);
     forwardBio(bio, this.#stretch, data);
