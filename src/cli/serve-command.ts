@@ -5,8 +5,9 @@ import type { ServeOptions } from '../daemon/serve-options.ts';
 
 const EXAMPLES = `
 Sizes are bytes, or have a suffix K, M, G or T (powers of 1024). A device is a file, a block
-device, MAJOR:MINOR, or memory:NAME,size=SIZE. Without --socket and --listen the server listens
-on 127.0.0.1:10809.
+device, MAJOR:MINOR, memory:NAME,size=SIZE, or an export of another NBD server:
+nbd://HOST:PORT/EXPORT or nbd+unix:///EXPORT?socket=PATH. Without --socket and --listen the server
+listens on 127.0.0.1:10809.
 
 Examples:
   nbd-mirror serve --create --size 1G --leg a.img --leg b.img --log disk:log.img --socket m.sock

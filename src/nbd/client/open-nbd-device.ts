@@ -32,6 +32,11 @@ export async function openNbdDevice(
 ): Promise<NbdDevice> {
   const remote = parseRemoteName(name);
   const { clock, log, readOnly } = options;
+  if (remote.tls !== null) {
+    // Never in the clear where encryption was asked for.
+    const cannot = `Cannot open "${printable(name, 200)}"`;
+    throw new UserError('no-tls', `${cannot}: TLS is not there yet for remote devices`);
+  }
   const reconnectMs = options.forOneLook === true ? 0 : remote.reconnectMs;
   const connections = options.forOneLook === true ? 1 : remote.connections;
   const connect = connectorOf(remote);
