@@ -3,11 +3,10 @@ import { cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
 import { GOLDEN_DIRECTORY, goldenCaseNames } from '../support/golden.ts';
-import { formatDifference, NOT_YET, runGoldenCase } from '../support/golden-run/run-directory.ts';
+import { formatDifference, runGoldenCase } from '../support/golden-run/run-directory.ts';
 
 for (const name of goldenCaseNames()) {
-  const reason = NOT_YET.get(name);
-  t.test(`Golden case ${name}`, reason === undefined ? {} : { skip: reason }, async (t) => {
+  t.test(`Golden case ${name}`, async (t) => {
     const { differences } = await runGoldenCase(name);
     const told = differences.map((difference) => formatDifference(name, difference));
     t.equal(told.join('\n'), '', 'the emulator does what the kernel did');
@@ -81,7 +80,7 @@ t.test('scripts/golden prints what differs, the counts, and fails', async (t) =>
   t.match(differs.stdout, /^disk-nosync\.txt:8:$/m);
   t.match(differs.stdout, /^ {2}kernel \| .* from byte 1025: 7f00/m);
   t.match(differs.stdout, /^ {2}ours {3}\| .* from byte 1025: ff00/m);
-  t.match(differs.stdout, /^0 cases the same, 1 different, 0 not yet$/m);
+  t.match(differs.stdout, /^0 cases the same, 1 different$/m);
   t.equal(spawnSync(script, ['--case', 'core-nosync']).status, 0);
   t.equal(spawnSync(script, [join(directory, 'nothing')]).status, 2);
 });

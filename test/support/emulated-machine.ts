@@ -11,6 +11,7 @@ import type { IoResult } from '../../src/base/errno.ts';
 import { ENODEV, ENXIO, OK } from '../../src/base/errno.ts';
 import { UserError } from '../../src/base/failure.ts';
 import { silentLogger } from '../../src/base/log.ts';
+import { Prng } from '../../src/base/prng.ts';
 import { silentProbe } from '../../src/base/probe.ts';
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units.ts';
 import type { BioOp } from '../../src/block/bio.ts';
@@ -20,7 +21,10 @@ import { runBio } from '../../src/block/run-bio.ts';
 import { Control } from '../../src/control/control.ts';
 import type { ControlHost } from '../../src/control/control-host.ts';
 import { sendMessage } from '../../src/control/waiting-commands.ts';
+import type { DirtyLogType } from '../../src/dirtylog/dirty-log.ts';
+import { LogChannel } from '../../src/dirtylog/log-channel.ts';
 import { LOG_TYPES } from '../../src/dirtylog/log-types.ts';
+import { createUserspaceLogType } from '../../src/dirtylog/userspace-log.ts';
 import { DeviceMap } from '../../src/dm/device-map.ts';
 import { isDeviceNumber } from '../../src/dm/device-numbers.ts';
 import { MappedDevice } from '../../src/dm/mapped-device.ts';
@@ -32,7 +36,9 @@ import { PowerDomain } from '../../src/fault/power-domain.ts';
 import type { Fate, UnflushedWrite } from '../../src/fault/unflushed-write.ts';
 import { VolatileCache } from '../../src/fault/volatile-cache.ts';
 import { createMirrorTargetType } from '../../src/mirror/mirror-target.ts';
+import { GOOD_DAY, LogWire } from '../../src/sim/log-wire.ts';
 import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { createUlogd, UlogdTranscript } from './golden-run/ulogd.ts';
 
 /** Three legs, a spare one and a log, as the recorder's machine has them. */
 export const DISK_PATHS = ['/dev/vda', '/dev/vdb', '/dev/vdc', '/dev/vdd', '/dev/vde'] as const;
@@ -97,6 +103,8 @@ export class EmulatedMachine {
   #clock = new VirtualClock();
   #power = new PowerDomain();
   #map: DeviceMap | null = null;
+  #wire: LogWire | null = null;
+  #requests = new UlogdTranscript();
   #control: Control | null = null;
 
   /** A machine with zeroed disks, booted. */
@@ -203,6 +211,18 @@ export class EmulatedMachine {
     return this.map.numberOf(this.map.get(name));
   }
 
+  // --- the log server ---------------------------------------------------------
+
+  /** Until then no userspace log can be made. */
+  startLogServer(): void {
+    this.#wire?.serve(createUlogd());
+  }
+
+  /** What it was asked since the machine was switched on, a line for each request. */
+  get logRequests(): readonly string[] {
+    return this.#requests.lines;
+  }
+
   // --- requests ---------------------------------------------------------------
 
   /** A disk by its path, or a mapped device by name or path. */
@@ -307,7 +327,7 @@ export class EmulatedMachine {
       log: silentLogger,
       probe: silentProbe,
       targetTypes: new TargetTypes([
-        createMirrorTargetType({ logTypes: LOG_TYPES }),
+        createMirrorTargetType({ logTypes: [...LOG_TYPES, this.#userspaceLogType()] }),
         ...PLAIN_TARGET_TYPES,
       ]),
       opener: {
@@ -317,6 +337,24 @@ export class EmulatedMachine {
     });
     this.#control = new Control(controlHost(this.#map, this.#clock));
     for (const { path, number } of this.#disks) await this.#map.notice(path, number);
+  }
+
+  #userspaceLogType(): DirtyLogType {
+    this.#requests = new UlogdTranscript();
+    this.#wire = new LogWire({
+      clock: this.#clock,
+      prng: new Prng(0),
+      faults: GOOD_DAY,
+      tap: this.#requests.tap,
+    });
+    return createUserspaceLogType(
+      new LogChannel({
+        transport: this.#wire,
+        clock: this.#clock,
+        log: silentLogger,
+        firstLuid: 1n,
+      }),
+    );
   }
 
   #plugIn(medium: MemoryDevice, number: string | undefined): void {

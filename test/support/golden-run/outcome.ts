@@ -75,6 +75,8 @@ const CONSEQUENCES = new Set([
   'device-mapper: ioctl: error adding target to table',
   'device-mapper: core: Cannot calculate initial queue limits',
   'device-mapper: ioctl: unable to set up device queue for new table.',
+  // By the first table with such a log.
+  'device-mapper: dm-log-userspace: version 1.3.0 loaded',
 ]);
 
 /** The kernel's own reasons in the messages that a refused command left. */

@@ -11,7 +11,14 @@ import type { GoldenAction, GoldenCase, GoldenStep } from '../golden.ts';
 import { blkdiscard, blockdev, cmp, dd, type Files, losetup } from './block-tools.ts';
 import { actionOfComment, type CommentAction } from './comment-actions.ts';
 import { dmsetup } from './dmsetup.ts';
-import { formatReason, NotUnderstood, type Outcome, reasonsIn, sameReasons } from './outcome.ts';
+import {
+  formatReason,
+  NotUnderstood,
+  type Outcome,
+  reasonsIn,
+  sameReasons,
+  succeeded,
+} from './outcome.ts';
 import type { SilentAction, SilentActions } from './silent-actions.ts';
 
 /** What the recorder's steps take, roughly: a process in a guest, and its waits. */
@@ -55,6 +62,17 @@ const DEPARTURES: ReadonlyMap<string, ReadonlySet<string>> = new Map([
     new Set([
       // A device that stands on itself is refused.
       "dmsetup load m --table '0 16384 mirror core 2 1024 nosync 2 253:0 0 254:16 0'",
+    ]),
+  ],
+  [
+    'rejected-userspace-log',
+    new Set([
+      // A region size that is no power of two is refused, whoever names it.
+      "dmsetup create m --table '0 16384 mirror userspace 3 log-0 mem 1000 2 254:0 0 254:16 0'",
+      'dmsetup table m',
+      'dmsetup status m',
+      'dmsetup remove m',
+      'cat /tmp/requests',
     ]),
   ],
 ]);
@@ -210,6 +228,9 @@ class CaseRun {
     if (program === 'cmp') return cmp(this.#on, args);
     if (program === 'blkdiscard') return blkdiscard(this.#on, args);
     if (program === 'blockdev') return blockdev(this.#on, args);
+    if (program === 'cat' && args.join() === '/tmp/requests') {
+      return succeeded([...this.#on.logRequests]);
+    }
     if (program === 'losetup') return losetup(this.#on, this.#files, args);
     throw new NotUnderstood(`the command "${program}"`);
   }
@@ -319,6 +340,10 @@ class CaseRun {
   }
 
   async #silently(action: SilentAction): Promise<void> {
+    if (action.kind === 'ulogd') {
+      this.#on.startLogServer();
+      return;
+    }
     if (action.kind === 'file') {
       this.#files.set(action.path, new Uint8Array(action.byteCount));
       return;

@@ -6,14 +6,6 @@ import { GOLDEN_DIRECTORY, goldenBytes, goldenCaseNames, loadGoldenCase } from '
 import { type CaseResult, type Difference, runCase } from './run-case.ts';
 import { type SilentActions, silentActions } from './silent-actions.ts';
 
-/** Cases that are not run yet, each with the reason. */
-export const NOT_YET: ReadonlyMap<string, string> = new Map(
-  ['rejected-userspace-log', 'user-leg-fails', 'user-sync', 'user-write'].map((name) => [
-    name,
-    'log type "userspace" is not there yet',
-  ]),
-);
-
 export async function runGoldenCase(
   name: string,
   directory: string = GOLDEN_DIRECTORY,
@@ -36,7 +28,6 @@ function scriptOf(name: string, directory: string): string | null {
 export interface DirectoryResult {
   readonly same: number;
   readonly different: number;
-  readonly notYet: number;
 }
 
 /** Runs the cases named, or all, and prints a line for each, every difference, and the counts. */
@@ -45,15 +36,9 @@ export async function runGoldenDirectory(
   names: readonly string[],
   print: (line: string) => void,
 ): Promise<DirectoryResult> {
-  const counts = { same: 0, different: 0, notYet: 0 };
+  const counts = { same: 0, different: 0 };
   const notCompared = new Map<string, number>();
   for (const name of names.length > 0 ? names : goldenCaseNames(directory)) {
-    const reason = NOT_YET.get(name);
-    if (reason !== undefined) {
-      counts.notYet += 1;
-      print(`not yet    ${name}: ${reason}`);
-      continue;
-    }
     const result = await runGoldenCase(name, directory);
     for (const [what, count] of result.notCompared) {
       notCompared.set(what, (notCompared.get(what) ?? 0) + count);
@@ -64,8 +49,7 @@ export async function runGoldenDirectory(
     for (const difference of result.differences) print(formatDifference(name, difference));
   }
   for (const [what, count] of notCompared) print(`not compared: ${count} ${what}`);
-  const { same, different, notYet } = counts;
-  print(`${same} cases the same, ${different} different, ${notYet} not yet`);
+  print(`${counts.same} cases the same, ${counts.different} different`);
   return counts;
 }
 

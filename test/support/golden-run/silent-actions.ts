@@ -1,7 +1,8 @@
 /**
- * What a case does without a line in its transcript: its script writes letters (`fill`) and makes
- * empty files (`truncate`) silently. The script says what; where in the transcript it belongs is
- * found by following the script's other lines through the transcript.
+ * What a case does without a line in its transcript: its script writes letters (`fill`), makes
+ * empty files (`truncate`) and starts the log server (`ulogd`) silently. The script says what;
+ * where in the transcript it belongs is found by following the script's other lines through the
+ * transcript.
  *
  * Only lines at the left margin and without variables count; a silent action that is not so is
  * refused.
@@ -19,7 +20,9 @@ export type SilentAction =
       readonly sector: number;
       readonly count: number;
     }
-  | { readonly kind: 'file'; readonly path: string; readonly byteCount: number };
+  | { readonly kind: 'file'; readonly path: string; readonly byteCount: number }
+  /** The log server runs from here on. */
+  | { readonly kind: 'ulogd' };
 
 /** Actions by the index of the step before which they are done. */
 export type SilentActions = ReadonlyMap<number, readonly SilentAction[]>;
@@ -51,6 +54,7 @@ export function silentActions(script: string, steps: readonly GoldenStep[]): Sil
 
 function actionOf(line: string): SilentAction | null {
   const words = line.trim().split(/\s+/);
+  if (line === 'ulogd >/tmp/requests &') return { kind: 'ulogd' };
   if (words[0] !== 'fill' && words[0] !== 'truncate') return null;
   assert(!/^\s|\$/.test(line), `"${line}" of the script depends on something`);
   if (words[0] === 'truncate') {
