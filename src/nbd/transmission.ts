@@ -113,11 +113,15 @@ export class Transmission {
   /** Parses and starts all that was received, then sends what has ended already. */
   advance(): TransmissionOutcome {
     assert(!this.#parsing, 'Requests are parsed within themselves');
-    this.#parsing = true;
-    const outcome = this.#parse();
-    this.#parsing = false;
-    this.#replies.flush();
-    return outcome;
+    for (;;) {
+      this.#parsing = true;
+      const outcome = this.#parse();
+      this.#parsing = false;
+      this.#replies.flush();
+      // What stopped it may have left at once, and then nobody would say that it can go on.
+      const isFull = this.#replies.queuedBytes > NBD_REPLY_BYTES_QUEUED_MAX;
+      if (outcome !== 'stopped' || this.#phase !== 'intake' || isFull) return outcome;
+    }
   }
 
   /**

@@ -6,6 +6,7 @@ import { type Episode, readEpisode, type Step, writeEpisode } from './episode.ts
 import type { FuzzCase, FuzzTarget } from './fuzz-case.ts';
 import { playEpisode } from './play-episode.ts';
 import { recordedMessages } from './recorded-messages.ts';
+import { leavingOut, shorterBytes } from './smaller.ts';
 
 export const NBD_SERVER_TARGET: FuzzTarget = {
   name: 'nbd-server',
@@ -38,11 +39,7 @@ function episodeCase(episode: Episode, messages: number, mutated: number): FuzzC
 function* smallerEpisodes(episode: Episode): Generator<FuzzCase> {
   const { setup, steps } = episode;
   const made = (fewer: readonly Step[]): FuzzCase => episodeCase({ setup, steps: fewer }, 0, 0);
-  for (let size = Math.ceil(steps.length / 2); size >= 1; size = size === 1 ? 0 : size >> 1) {
-    for (let at = 0; at < steps.length; at += size) {
-      yield made([...steps.slice(0, at), ...steps.slice(at + size)]);
-    }
-  }
+  for (const fewer of leavingOut(steps)) yield made(fewer);
   for (const [at, step] of steps.entries()) {
     for (const simpler of simplerSteps(step)) yield made(steps.with(at, simpler));
   }
@@ -52,14 +49,7 @@ function* simplerSteps(step: Step): Generator<Step> {
   if (step.kind === 'connect' && step.value < 2 ** 20) yield { ...step, value: 2 ** 20 };
   if (step.kind !== 'send') return;
   const { bytes } = step;
-  for (
-    let end = bytes.length >> 1;
-    end < bytes.length && end > 0;
-    end += (bytes.length - end) >> 1
-  ) {
-    yield { ...step, bytes: bytes.subarray(0, end) };
-    if (end === bytes.length - 1) break;
-  }
+  for (const shorter of shorterBytes(bytes)) yield { ...step, bytes: shorter };
   // Payload that is all alike is easier to read.
   const plain = Buffer.from(bytes).fill(bytes[28] ?? 0, 28);
   if (!plain.equals(bytes)) yield { ...step, bytes: plain };

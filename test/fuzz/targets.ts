@@ -1,17 +1,19 @@
 /** All that can be fuzzed, and the cases that are kept of each. */
 
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
 import type { CorpusEntry, FuzzTarget } from './fuzz-case.ts';
+import { NBD_CLIENT_TARGET } from './nbd-client-target.ts';
 import { NBD_SERVER_TARGET } from './nbd-server-target.ts';
 
-export const TARGETS: readonly FuzzTarget[] = [NBD_SERVER_TARGET];
+export const TARGETS: readonly FuzzTarget[] = [NBD_SERVER_TARGET, NBD_CLIENT_TARGET];
 
 const CORPUS = join(import.meta.dirname, 'corpus');
 
 /** The files kept of a target, in the order of their names. */
 export function corpusOf(target: FuzzTarget): CorpusEntry[] {
   const directory = join(CORPUS, target.name);
+  if (!existsSync(directory)) return [];
   return readdirSync(directory)
     .filter((name) => name.endsWith('.txt'))
     .sort()
