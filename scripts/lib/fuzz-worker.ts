@@ -70,6 +70,8 @@ function leftOver(collects: boolean): { memoryBytes: number; descriptors: number
   return { memoryBytes: lastMemoryBytes, descriptors: readdirSync('/proc/self/fd').length };
 }
 
+// Nobody listens any more.
+process.once('disconnect', () => process.exit());
 process.once('message', (order: FuzzOrder) => {
   void work(order).then(() => process.disconnect());
 });

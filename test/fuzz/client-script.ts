@@ -14,8 +14,8 @@ export interface ScriptSetup {
 }
 
 /**
- * - `say`: bytes as they are. - `reply`: to the request that was asked as number `to`; bytes 8 to 15
- *   become its cookie. - `ask`: the client asks. - `end`: the server ends its side.
+ * - `say`: bytes as they are. - `reply`: to the request that was asked as number `to`: bytes 8 to
+ *   15 become its cookie. - `ask`: the client asks. - `end`: the server ends its side.
  * - `stall`, `read`: the server takes no bytes, and takes them again. - `wait`: milliseconds pass.
  */
 export type ScriptStep =
