@@ -18,6 +18,7 @@ const USAGE = `usage: scripts/parity [OPTION]...
   --keep DIR      write each program that differs, shrunk, to DIR; with --replay the program itself
   --shrink N      shrink so many of the programs that differ (3)
   --workers W     programs that run side by side in the guest (6)
+  --boot SECONDS  how long a guest lives; the next one goes on (280)
 
 Exit status: 0 no difference, 1 a difference, 2 wrong use. docs/parity.md says what is compared.`;
 
@@ -33,6 +34,7 @@ interface Options {
   readonly keep: string | null;
   readonly shrink: number;
   readonly workers: number;
+  readonly bootSeconds: number;
 }
 
 async function main(): Promise<number> {
@@ -46,6 +48,7 @@ async function main(): Promise<number> {
   for (const programs of chunksOf(options)) {
     const judged = await judgePrograms(programs, {
       workers: options.workers,
+      bootSeconds: options.bootSeconds,
       onBoot: (line) => console.log(`  ${line}`),
     });
     for (const judgement of judged) {
@@ -118,6 +121,7 @@ function readOptions(): Options | null {
       keep: { type: 'string' },
       shrink: { type: 'string', default: '3' },
       workers: { type: 'string', default: '6' },
+      boot: { type: 'string', default: '280' },
       help: { type: 'boolean', short: 'h', default: false },
     },
   });
@@ -131,6 +135,7 @@ function readOptions(): Options | null {
     keep: values.keep ?? null,
     shrink: readCount('shrink', values.shrink, 0),
     workers: readCount('workers', values.workers, 1),
+    bootSeconds: readCount('boot', values.boot, 60),
   };
 }
 

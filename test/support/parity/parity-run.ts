@@ -14,11 +14,13 @@ import { compareTranscripts, type Departure, type Difference } from './transcrip
 /** How long a state has to stand still: at the first run, then at each that confirms. */
 const SETTLE_MS: readonly number[] = [8, 40, 80, 80];
 /** Of one boot; what has not been run by then is run in the next. */
-const TIMEOUT_S = 280;
+const BOOT_S = 280;
 
 export interface ParityOptions {
   /** Programs that run side by side in the guest. */
   readonly workers?: number;
+  /** The guest ends after this. A busy machine wants more, for booting takes its share of it. */
+  readonly bootSeconds?: number;
   readonly settleMs?: readonly number[];
   /** The mirror of our side; another one to plant a difference. */
   readonly mirrorType?: TargetType;
@@ -81,15 +83,16 @@ const IDLE_BOOTS_MAX = 3;
 /** Boots until every program has had its turn, or until boot after boot ends none of them. */
 async function runRound(
   programs: readonly Program[],
-  { workers = 6, onBoot, round, settle }: ParityOptions & { round: number; settle: number },
+  options: ParityOptions & { round: number; settle: number },
 ): Promise<ReadonlyMap<string, KernelRun>> {
+  const { workers = 6, bootSeconds = BOOT_S, onBoot, round, settle } = options;
   const runs = new Map<string, KernelRun>();
   let left = [...programs];
   let idleBoots = 0;
   while (left.length > 0 && idleBoots < IDLE_BOOTS_MAX) {
     const outcome = await runInKernel(left.map(compileProgram), {
       settleMs: settle,
-      timeoutS: TIMEOUT_S,
+      timeoutS: bootSeconds,
       workers: Math.min(workers, left.length),
     });
     for (const [name, run] of outcome.runs) runs.set(name, run);
