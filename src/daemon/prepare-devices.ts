@@ -36,8 +36,12 @@ export async function prepareDevices(
   uses: readonly DeviceUse[],
   options: PrepareOptions,
 ): Promise<void> {
-  if (options.create) makeMissing(uses, options.log);
-  await checkRoles(uses, options);
+  if (options.create) {
+    // A file that is named twice is not made for nothing. Links to it are seen behind this.
+    await checkRoles(uses, options, identifyOrMissing);
+    makeMissing(uses, options.log);
+  }
+  await checkRoles(uses, options, identifyAnyDevice);
   for (const use of uses) {
     if (use.role === 'log') await checkLog(use, options);
   }
@@ -57,8 +61,12 @@ function makeMissing(uses: readonly DeviceUse[], log: Logger): void {
  * A log shares its file with nobody; legs may share one, as in the kernel, but not the same
  * sectors.
  */
-async function checkRoles(uses: readonly DeviceUse[], options: PrepareOptions): Promise<void> {
-  const identities = await Promise.all(uses.map((use) => identifyAnyDevice(use.device)));
+async function checkRoles(
+  uses: readonly DeviceUse[],
+  options: PrepareOptions,
+  identify: (device: string) => Promise<string>,
+): Promise<void> {
+  const identities = await Promise.all(uses.map((use) => identify(use.device)));
   for (const [second, use] of uses.entries()) {
     for (let first = 0; first < second; first++) {
       if (identities[first] !== identities[second]) continue;
@@ -66,6 +74,15 @@ async function checkRoles(uses: readonly DeviceUse[], options: PrepareOptions): 
       if (use.role === 'leg' && other.role === 'leg') checkSharedLegs(other, use, options);
       else throw usedTwice(other, use, 'a log must have a file of its own');
     }
+  }
+}
+
+async function identifyOrMissing(device: string): Promise<string> {
+  try {
+    return await identifyAnyDevice(device);
+  } catch (error) {
+    if (error instanceof UserError && error.code === 'device-missing') return `missing ${device}`;
+    throw error;
   }
 }
 

@@ -45,7 +45,7 @@ export async function buildTableLine(
     options.size === undefined
       ? await smallestLeg(legs, measure)
       : parseSectors('--size', options.size);
-  const regionBytes = parseSectors('--region-size', options.regionSize ?? REGION_SIZE_DEFAULT);
+  const regionBytes = parseRegionSize(options.regionSize ?? REGION_SIZE_DEFAULT);
   const syncWord = options.sync === undefined ? [] : [options.sync ? 'sync' : 'nosync'];
   const logArgs = [
     ...logDevice(options.log ?? 'core'),
@@ -95,11 +95,24 @@ function parseSectors(what: string, text: string, min = SECTOR_SIZE): number {
   );
 }
 
+/** Of the kernel's rules the ones that need no table to be known. */
+function parseRegionSize(text: string): number {
+  const bytes = parseByteSize(text);
+  if (bytes !== null && bytes >= 2 * SECTOR_SIZE && Number.isInteger(Math.log2(bytes)))
+    return bytes;
+  throw new UserError(
+    'bad-size',
+    `Cannot make a mirror: --region-size is "${text}", must be a power of two, at least 1K, ` +
+      'such as 512K',
+  );
+}
+
 async function smallestLeg(
   legs: readonly ShortLeg[],
   measure: (device: string) => Promise<number | null>,
 ): Promise<number> {
   let smallest = Number.POSITIVE_INFINITY;
+  let smallestName = '';
   for (const { device, offsetBytes } of legs) {
     const bytes = await measure(device);
     if (bytes === null) {
@@ -109,13 +122,15 @@ async function smallestLeg(
         { hint: 'Say how large it shall be, for example --size 1G --create.' },
       );
     }
-    smallest = Math.min(smallest, bytes - offsetBytes);
+    if (bytes - offsetBytes >= smallest) continue;
+    smallest = bytes - offsetBytes;
+    smallestName = `leg "${device}" has ${bytes} bytes and the offset ${offsetBytes}`;
   }
   const bytes = Math.floor(smallest / SECTOR_SIZE) * SECTOR_SIZE;
   if (bytes > 0) return bytes;
   throw new UserError(
     'leg-too-small',
-    'Cannot make a mirror: a leg has no sector behind its offset',
+    `Cannot make a mirror: ${smallestName}, must have a sector behind it`,
   );
 }
 

@@ -5,8 +5,9 @@
  * the socket is left over from a crash and is reclaimed; where somebody does, that is an error.
  */
 
-import { lstatSync, unlinkSync } from 'node:fs';
+import { existsSync, lstatSync, unlinkSync } from 'node:fs';
 import { connect, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import { UserError } from '../base/failure.ts';
 import { UNIX_SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
 import { printable } from './printable.ts';
@@ -26,6 +27,10 @@ export async function listenOnUnixSocket(server: Server, path: string): Promise<
       `${where}: path has ${size} bytes, must have 1 to ${UNIX_SOCKET_PATH_BYTES_MAX}`,
       { hint: 'Choose a shorter path, or one relative to the current directory.' },
     );
+  }
+  // Node calls this a lack of permission.
+  if (!existsSync(dirname(path))) {
+    throw new UserError('listen-failed', `${where}: folder does not exist, must be there`);
   }
   await reclaimStaleSocket(path, where);
   await listening(server, where, () => {

@@ -56,7 +56,13 @@ t.test('buildTableLine() names the option that is wrong', async (t) => {
     [{ leg, regionSize: '1000' }, 'bad-size', /--region-size is "1000"/],
     [{ leg: ['a', 'b,offset=x'] }, 'bad-size', /--leg b,offset=x: offset is "x"/],
     [{ leg: ['a', 'missing'] }, 'size-missing', /leg "missing" does not exist/],
-    [{ leg: ['a,offset=1M', 'b'] }, 'leg-too-small', /no sector behind its offset/],
+    [
+      { leg: ['a,offset=1M', 'b'] },
+      'leg-too-small',
+      /leg "a" has \d+ bytes and the offset 1048576, must have a sector/,
+    ],
+    [{ leg, regionSize: '512' }, 'bad-size', /is "512", must be a power of two, at least 1K/],
+    [{ leg, regionSize: '1536' }, 'bad-size', /is "1536", must be a power of two/],
     [{ leg, log: 'file:x' }, 'bad-log', /--log is "file:x"/],
   ];
   for (const [options, code, message] of cases) {
