@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { CONTROL } from './lib/bench/control.ts';
 import { FOOTPRINT } from './lib/bench/footprint.ts';
 import { GROWTH } from './lib/bench/growth.ts';
+import { PROFILE } from './lib/bench/profile.ts';
 import { RESYNC } from './lib/bench/resync.ts';
 import type { Section } from './lib/bench/section.ts';
 import { DELAYED_ARGS, OUR_NAMES, PEER_NAMES, type ServerName } from './lib/bench/server.ts';
@@ -20,7 +21,15 @@ import { formatMarkdown, formatTable } from './lib/bench/table.ts';
 import { THROUGHPUT } from './lib/bench/throughput.ts';
 import { type BenchOptions, serveKnows, Workbench } from './lib/bench/workbench.ts';
 
-const SECTIONS: readonly Section[] = [THROUGHPUT, RESYNC, FOOTPRINT, CONTROL, STALLS, GROWTH];
+const SECTIONS: readonly Section[] = [
+  THROUGHPUT,
+  RESYNC,
+  FOOTPRINT,
+  CONTROL,
+  STALLS,
+  GROWTH,
+  PROFILE,
+];
 
 const SERVER_NAMES: readonly ServerName[] = [...OUR_NAMES, ...PEER_NAMES];
 

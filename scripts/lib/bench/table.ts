@@ -51,5 +51,5 @@ export function formatLimit(value: number, atMost: number, unit: string): string
 }
 
 function isNumber(cell: string): boolean {
-  return /^[\d,.-]+$/.test(cell);
+  return /^[\d,.-]+( %)?$/.test(cell);
 }
