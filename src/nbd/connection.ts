@@ -13,10 +13,11 @@ import { FrameReader } from './codec/frame-reader.ts';
 import { NBD_ERRORS } from './constants.ts';
 import type { Export } from './export.ts';
 import type { ExportList } from './export-list.ts';
-import { Handshake } from './handshake.ts';
+import { Handshake, type HandshakeContext } from './handshake.ts';
 import type { HandshakeFeatures } from './handshake-features.ts';
 import type { PayloadBudget } from './payload-budget.ts';
 import { ReplyQueue } from './reply-queue.ts';
+import type { TlsPolicy } from './tls.ts';
 import { Transmission } from './transmission.ts';
 import type { Transport, TransportSink } from './transport.ts';
 
@@ -30,9 +31,12 @@ export interface ConnectionContext {
   readonly budget: PayloadBudget;
   /** 0 for no limit. */
   readonly handshakeMsMax: number;
+  readonly tls: TlsPolicy;
   stopping(): boolean;
   onRequests(): void;
   onClosed(connection: Connection): void;
+  /** Somebody wanted to speak TLS, and could not; worth a line in the log, but not thousands. */
+  onTlsFailure(connection: Connection, reason: string): void;
 }
 
 /** Where bytes go that nobody wants any more. */
@@ -52,11 +56,14 @@ export class Connection implements TransportSink {
   readonly #transport: Transport;
   readonly #reader: FrameReader;
   readonly #replies: ReplyQueue;
-  readonly #handshake: Handshake;
+  readonly #handshakeContext: HandshakeContext;
+  #handshake: Handshake;
   #transmission: Transmission | null = null;
   #status: ConnectionStatus = 'handshake';
   /** A bound is reached: the transport does not read. */
   #stopped = false;
+  /** Between the clear and TLS: nothing is parsed. */
+  #isEncrypting = false;
   #advancing = false;
   /** Counted as a connection of its export. */
   #attached = false;
@@ -77,13 +84,16 @@ export class Connection implements TransportSink {
       onProgress: () => this.#progressed(),
     });
     transport.start(this);
-    this.#handshake = new Handshake({
+    const { mode, upgrade } = context.tls;
+    this.#handshakeContext = {
       exports: context.exports,
       features: context.features,
+      tls: { mode, available: upgrade !== null && transport.encrypt !== undefined },
       stopping: () => context.stopping(),
       send: (bytes) => transport.send(bytes, () => this.#progressed()),
       queuedBytes: () => transport.queuedBytes,
-    });
+    };
+    this.#handshake = new Handshake(this.#handshakeContext);
     if (context.handshakeMsMax > 0) {
       this.#setTimer(context.handshakeMsMax, () => this.#drop('handshake takes too long'));
     }
@@ -139,9 +149,8 @@ export class Connection implements TransportSink {
       this.#context.log.debug('client left without DISC', this.#logFields());
       this.#transmission!.abandonUnstarted();
       this.#drain();
-    } else if (this.#status === 'lingering') {
-      this.#close();
     }
+    // One that is done already still takes its replies: `closed` follows when all have left.
   }
 
   closed(): void {
@@ -199,6 +208,8 @@ export class Connection implements TransportSink {
       this.#drop(this.#handshake.dropReason);
     } else if (outcome === 'close') {
       this.#linger();
+    } else if (outcome === 'start-tls') {
+      this.#startTls();
     } else if (outcome === 'done') {
       this.#clearTimer();
       const { clock, pool, budget } = this.#context;
@@ -220,6 +231,33 @@ export class Connection implements TransportSink {
     }
   }
 
+  /**
+   * The deadline of the handshake goes on. Bytes that came in the clear behind STARTTLS belong to
+   * nobody (NBD protocol, 11.3); those that the kernel still has will be no TLS.
+   */
+  #startTls(): void {
+    if (this.#reader.available > 0) {
+      this.#drop('bytes in the clear behind STARTTLS');
+      return;
+    }
+    this.#stopped = true;
+    this.#isEncrypting = true;
+    this.#transport.encrypt!(this.#context.tls.upgrade!, (failure) => {
+      if (this.#status !== 'handshake') return;
+      if (failure !== null) {
+        this.#context.onTlsFailure(this, failure);
+        this.#drop(`TLS: ${failure}`);
+      } else if (this.#reader.available > 0) {
+        this.#drop('bytes in the clear behind STARTTLS');
+      } else {
+        this.#handshake = new Handshake(this.#handshakeContext, this.#handshake);
+        this.#isEncrypting = false;
+        this.#stopped = false;
+        this.#transport.resume();
+      }
+    });
+  }
+
   #advanceTransmission(): void {
     this.#context.onRequests();
     const outcome = this.#transmission!.advance();
@@ -231,7 +269,7 @@ export class Connection implements TransportSink {
   /** Replies left, or requests ended: go on where a bound had stopped us. */
   #progressed(): void {
     // While we do not read we do not see the end of a client; what it left unparsed must not begin.
-    if (this.#advancing || this.#transport.broken) return;
+    if (this.#advancing || this.#isEncrypting || this.#transport.broken) return;
     if (this.#stopped && !this.#ignoresInput()) {
       if (this.#advance()) this.#transport.resume();
     } else {

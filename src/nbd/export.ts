@@ -22,6 +22,8 @@ export interface ExportOptions {
   readonly connectionsMax?: number;
   /** What clients may ask about ranges of it, beside its allocation. */
   readonly contexts?: readonly MetaContext[];
+  /** Where the server leaves TLS to the client: this one is served with it only. */
+  readonly tlsOnly?: boolean;
   /** A connection uses the device from now on, or does not any more. */
   readonly onAttached?: () => void;
   readonly onDetached?: () => void;
@@ -34,6 +36,7 @@ export class Export {
   readonly bytes: AlignDevice;
   readonly connectionsMax: number;
   readonly contexts: readonly MetaContext[];
+  readonly tlsOnly: boolean;
   readonly #options: ExportOptions;
   #name: string;
   #connectionCount = 0;
@@ -49,6 +52,7 @@ export class Export {
     this.bytes = bytes;
     this.contexts = [allocationContext(options.device), ...(options.contexts ?? [])];
     this.connectionsMax = options.connectionsMax ?? NBD_CONNECTIONS_MAX;
+    this.tlsOnly = options.tlsOnly ?? false;
     if (!Number.isSafeInteger(sectorsToBytes(options.device.sizeSectors))) {
       throw new UserError(
         'export-too-large',

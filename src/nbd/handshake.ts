@@ -3,7 +3,9 @@
  *
  * Invariants: the data of an option are consumed whole, whatever the verdict; at most one option
  * is in progress; a connection is dropped only for a broken MUST, a failed EXPORT_NAME, or excess.
- * STARTTLS gets its row in `OPTION_RULES` when it comes.
+ *
+ * Behind STARTTLS a new `Handshake` goes on, so that nothing that was agreed in the clear, where
+ * somebody may have put words into the client's mouth, counts any more.
  */
 
 import { assert, unreachable } from '../base/assert.ts';
@@ -12,7 +14,6 @@ import {
   NBD_OPTION_DATA_BYTES_MAX,
   NBD_OPTION_DATA_BYTES_SKIPPED_MAX,
   NBD_OPTIONS_MAX,
-  NBD_PAYLOAD_BYTES_ADVERTISED,
   NBD_REPLY_BYTES_QUEUED_MAX,
 } from '../base/limits.ts';
 import type { FrameReader } from './codec/frame-reader.ts';
@@ -20,19 +21,15 @@ import {
   decodeInfoRequest,
   decodeName,
   decodeOptionHeader,
-  encodeBlockSizeInfo,
-  encodeExportInfo,
   encodeExportNameAnswer,
   encodeGreeting,
   encodeOptionReply,
   encodeServerReply,
-  encodeTextInfo,
 } from './codec/handshake-codec.ts';
 import { decodeContextRequest, encodeContextReply } from './codec/meta-context-codec.ts';
 import {
   CLIENT_FLAGS,
   CLIENT_FLAGS_SIZE,
-  INFOS,
   OPTION_HEADER_SIZE,
   OPTION_REPLIES,
   OPTIONS,
@@ -41,21 +38,18 @@ import {
 import type { Export } from './export.ts';
 import type { ExportList } from './export-list.ts';
 import type { HandshakeFeatures } from './handshake-features.ts';
+import { encodeInfoReplies } from './info-replies.ts';
 import { listContexts, type SelectedContext, selectContexts } from './meta-context.ts';
 import type { Negotiated } from './negotiated.ts';
 import { errorText, printable } from './printable.ts';
 import type { ReplyStyle } from './reply-style.ts';
-
-/** Advertised with every INFO and GO: any offset and length is served. */
-export const BLOCK_SIZES = {
-  minimum: 1,
-  preferred: 4096,
-  maximum: NBD_PAYLOAD_BYTES_ADVERTISED,
-} as const;
+import type { TlsMode } from './tls.ts';
 
 export interface HandshakeContext {
   readonly exports: ExportList;
   readonly features: HandshakeFeatures;
+  /** Who may do without TLS; `available`: the stream can be upgraded. */
+  readonly tls: { readonly mode: TlsMode; readonly available: boolean };
   stopping(): boolean;
   /** One answer, given to the transport as one write. */
   send(bytes: Buffer): void;
@@ -66,13 +60,14 @@ export interface HandshakeContext {
 /**
  * - `more`: needs more bytes. - `stopped`: the client must take answers before it gets more.
  * - `done`: `negotiated` is set, transmission begins with the next byte.
+ * - `start-tls`: the client was told to begin; a handshake behind this one goes on.
  * - `close`: the client asked for the end; what was sent shall arrive. - `drop`: close at once.
  */
-export type HandshakeOutcome = 'more' | 'stopped' | 'done' | 'close' | 'drop';
+export type HandshakeOutcome = 'more' | 'stopped' | 'done' | 'start-tls' | 'close' | 'drop';
 
 type State = 'client-flags' | 'option-header' | 'option-data' | 'skipped-data' | 'transmission';
 /** What a step leads to: another state, or the end. `null`: the bytes for it are not there yet. */
-type Step = State | 'close' | 'drop' | null;
+type Step = State | 'start-tls' | 'close' | 'drop' | null;
 
 interface OptionRule {
   /** Without this feature the option is as unknown as any other. */
@@ -81,6 +76,8 @@ interface OptionRule {
   readonly data: 'none' | 'some' | 'ignored';
   /** Answered even while the server stops. */
   readonly whileStopping?: boolean;
+  /** Works before TLS where TLS is required. */
+  readonly beforeTls?: boolean;
   /** Failure ends the connection, as the option has no way to report it. */
   readonly dropsOnFailure?: boolean;
   readonly run: (handshake: Handshake, data: Buffer) => Step;
@@ -91,10 +88,11 @@ const OPTION_RULES: ReadonlyMap<number, OptionRule> = new Map<number, OptionRule
     OPTIONS.EXPORT_NAME,
     { data: 'some', dropsOnFailure: true, run: (h, data) => h.exportName(data) },
   ],
-  [OPTIONS.ABORT, { data: 'ignored', whileStopping: true, run: (h) => h.abort() }],
+  [OPTIONS.ABORT, { data: 'ignored', whileStopping: true, beforeTls: true, run: (h) => h.abort() }],
   [OPTIONS.LIST, { data: 'none', run: (h) => h.list() }],
   [OPTIONS.INFO, { data: 'some', run: (h, data) => h.info(OPTIONS.INFO, data) }],
   [OPTIONS.GO, { data: 'some', run: (h, data) => h.info(OPTIONS.GO, data) }],
+  [OPTIONS.STARTTLS, { data: 'none', beforeTls: true, run: (h) => h.startTls() }],
   [
     OPTIONS.STRUCTURED_REPLY,
     { data: 'none', feature: 'structuredReplies', run: (h) => h.structuredReply() },
@@ -130,10 +128,26 @@ export class Handshake {
     transmission: () => unreachable('Haggling goes on after its end'),
   };
 
-  /** Sends the greeting at once: the server speaks first. */
-  constructor(context: HandshakeContext) {
+  /** Everything is encrypted. */
+  readonly #secured: boolean;
+
+  /**
+   * Sends the greeting at once: the server speaks first.
+   *
+   * @param inTheClear what came before STARTTLS: of it only the client's flags stay, and how many
+   *   options it has had.
+   */
+  constructor(context: HandshakeContext, inTheClear?: Handshake) {
     this.#context = context;
-    context.send(encodeGreeting(context.features.handshakeFlags));
+    this.#secured = inTheClear !== undefined;
+    if (inTheClear === undefined) {
+      context.send(encodeGreeting(context.features.handshakeFlags));
+    } else {
+      this.#state = 'option-header';
+      this.#fixedNewstyle = inTheClear.#fixedNewstyle;
+      this.#noZeroes = inTheClear.#noZeroes;
+      this.#optionCount = inTheClear.#optionCount;
+    }
   }
 
   /** Set once `advance` said `done`. */
@@ -159,7 +173,7 @@ export class Handshake {
       if (this.#context.queuedBytes() > NBD_REPLY_BYTES_QUEUED_MAX) return 'stopped';
       const step = this.#steps[this.#state](reader);
       if (step === null) return 'more';
-      if (step === 'close' || step === 'drop') return step;
+      if (step === 'close' || step === 'drop' || step === 'start-tls') return step;
       this.#state = step;
       if (step === 'transmission') return 'done';
     }
@@ -208,6 +222,7 @@ export class Handshake {
     if (this.#context.stopping() && rule?.whileStopping !== true) {
       return this.#fail(OPTION_REPLIES.ERR_SHUTDOWN, 'server is stopping');
     }
+    if (this.#needsTlsFirst(rule)) return this.#failWithoutTls('server');
     if (rule === undefined || !this.#isOffered(rule)) {
       return this.#fail(OPTION_REPLIES.ERR_UNSUP, `${optionName(option)} is not supported`);
     }
@@ -229,6 +244,7 @@ export class Handshake {
       reader.need(1);
       return null;
     }
+    if (this.#needsTlsFirst(OPTION_RULES.get(this.#option))) return this.#failWithoutTls('server');
     return this.#fail(
       OPTION_REPLIES.ERR_TOO_BIG,
       `${optionName(this.#option)}: data must have at most ${NBD_OPTION_DATA_BYTES_MAX} bytes`,
@@ -247,6 +263,7 @@ export class Handshake {
       const shown = printable(data.toString('utf8', 0, 80));
       return this.#drop(`EXPORT_NAME: no export "${shown}"`);
     }
+    if (this.#isHidden(found)) return this.#failWithoutTls(`export "${found.name}"`);
     if (isFull(found)) return this.#drop(`EXPORT_NAME: "${found.name}" has no free connection`);
     const negotiated = this.#agree(found);
     const { size, transmissionFlags } = negotiated;
@@ -260,9 +277,8 @@ export class Handshake {
   }
 
   list(): Step {
-    const entries = this.#context.exports.listed.map((one) =>
-      encodeServerReply(OPTIONS.LIST, one.name, one.description),
-    );
+    const shown = this.#context.exports.listed.filter((one) => !this.#isHidden(one));
+    const entries = shown.map((one) => encodeServerReply(OPTIONS.LIST, one.name, one.description));
     return this.#acknowledge(entries);
   }
 
@@ -272,25 +288,26 @@ export class Handshake {
     if (typeof request === 'string') {
       return this.#fail(OPTION_REPLIES.ERR_INVALID, `${optionName(option)}: ${request}`);
     }
-    const found = this.#context.exports.find(request.name);
-    if (found === undefined) return this.#failUnknown(request.name);
+    const found = this.#find(request.name);
+    if (found === null) return 'option-header';
     if (option === OPTIONS.GO && isFull(found)) {
       const text = `export "${found.name}" serves ${found.connectionsMax} connections, its most`;
       return this.#fail(OPTION_REPLIES.ERR_POLICY, text);
     }
     const negotiated = this.#agree(found);
-    const { size, transmissionFlags } = negotiated;
-    const replies = [encodeExportInfo(option, size, transmissionFlags)];
-    if (request.infos.has(INFOS.NAME)) {
-      replies.push(encodeTextInfo(option, INFOS.NAME, found.name));
-    }
-    if (request.infos.has(INFOS.DESCRIPTION) && found.description !== '') {
-      replies.push(encodeTextInfo(option, INFOS.DESCRIPTION, found.description));
-    }
-    replies.push(encodeBlockSizeInfo(option, BLOCK_SIZES));
-    replies.push(encodeOptionReply(option, OPTION_REPLIES.ACK));
-    this.#context.send(Buffer.concat(replies));
+    this.#acknowledge(encodeInfoReplies(option, negotiated, request.infos));
     return option === OPTIONS.GO ? this.#enterTransmission(negotiated) : 'option-header';
+  }
+
+  startTls(): Step {
+    const { mode, available } = this.#context.tls;
+    if (this.#secured) return this.#fail(OPTION_REPLIES.ERR_INVALID, 'TLS is in use already');
+    if (mode === 'off') return this.#fail(OPTION_REPLIES.ERR_POLICY, 'TLS is off in this server');
+    if (!available) {
+      return this.#fail(OPTION_REPLIES.ERR_PLATFORM, 'TLS cannot be had on this connection');
+    }
+    this.#context.send(encodeOptionReply(OPTIONS.STARTTLS, OPTION_REPLIES.ACK));
+    return 'start-tls';
   }
 
   structuredReply(): Step {
@@ -338,12 +355,22 @@ export class Handshake {
       this.#fail(OPTION_REPLIES.ERR_INVALID, `${optionName(this.#option)}: ${request}`);
       return null;
     }
-    const found = this.#context.exports.find(request.exportName);
-    if (found === undefined) {
-      this.#failUnknown(request.exportName);
-      return null;
-    }
-    return { export: found, queries: request.queries };
+    const found = this.#find(request.exportName);
+    return found === null ? null : { export: found, queries: request.queries };
+  }
+
+  #needsTlsFirst(rule: OptionRule | undefined): boolean {
+    if (this.#secured || this.#context.tls.mode !== 'require') return false;
+    return rule?.beforeTls !== true;
+  }
+
+  /** Not to be had, nor to be seen, without TLS. */
+  #isHidden(found: Export): boolean {
+    return found.tlsOnly && !this.#secured;
+  }
+
+  #failWithoutTls(who: string): Step {
+    return this.#fail(OPTION_REPLIES.ERR_TLS_REQD, `${who} requires TLS, must begin with STARTTLS`);
   }
 
   #agree(found: Export): Negotiated {
@@ -370,8 +397,13 @@ export class Handshake {
     return 'option-header';
   }
 
-  #failUnknown(name: string): Step {
-    return this.#fail(OPTION_REPLIES.ERR_UNKNOWN, `there is no export "${printable(name)}"`);
+  /** `null`: the option was refused. */
+  #find(name: string): Export | null {
+    const found = this.#context.exports.find(name);
+    if (found !== undefined && !this.#isHidden(found)) return found;
+    if (found !== undefined) this.#failWithoutTls(`export "${found.name}"`);
+    else this.#fail(OPTION_REPLIES.ERR_UNKNOWN, `there is no export "${printable(name)}"`);
+    return null;
   }
 
   #fail(type: number, text: string): Step {

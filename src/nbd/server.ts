@@ -4,6 +4,7 @@
  */
 
 import type { Clock, Timer } from '../base/clock.ts';
+import { UserError } from '../base/failure.ts';
 import {
   NBD_CONNECTIONS_MAX,
   NBD_HANDSHAKE_MS_MAX,
@@ -11,7 +12,7 @@ import {
   NBD_PAYLOAD_STALL_MS_MAX,
   NBD_SERVER_BYTES_IN_FLIGHT_MAX,
 } from '../base/limits.ts';
-import type { Logger } from '../base/log.ts';
+import type { LogFields, Logger } from '../base/log.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
 import { NBD_ERRORS } from './constants.ts';
@@ -20,6 +21,8 @@ import { ExportList } from './export-list.ts';
 import { ALL_FEATURES, type HandshakeFeatures } from './handshake-features.ts';
 import { Listener } from './listener.ts';
 import { PayloadBudget } from './payload-budget.ts';
+import { printable } from './printable.ts';
+import { NO_TLS, type TlsPolicy } from './tls.ts';
 import type { ListenAddress, Transport } from './transport.ts';
 
 export interface NbdServerLimits {
@@ -48,10 +51,12 @@ export interface NbdServerOptions {
   readonly features?: HandshakeFeatures;
   /** Some client has sent requests, which are about to be served. */
   readonly onRequests?: () => void;
+  /** None by default. */
+  readonly tls?: TlsPolicy;
 }
 
-/** One refusal of a connection is logged per so many milliseconds. */
-const REFUSAL_LOG_MS = 10_000;
+/** What clients can cause is logged once per so many milliseconds, each kind for itself. */
+const CLIENT_LOG_MS = 10_000;
 
 export class NbdServer {
   readonly #clock: Clock;
@@ -64,8 +69,9 @@ export class NbdServer {
   readonly #pool = new BufferPool();
   #connectionCount = 0;
   #stopping = false;
-  #refusalLoggedAt = Number.NEGATIVE_INFINITY;
   #payloadWatch: Timer | null = null;
+  /** By message. */
+  readonly #loggedAt = new Map<string, number>();
   /** Called when a connection has closed; those that wait look for themselves. */
   readonly #closeWaiters = new Set<() => void>();
 
@@ -89,9 +95,11 @@ export class NbdServer {
       handshakeMsMax: limits.handshakeMsMax ?? NBD_HANDSHAKE_MS_MAX,
       stopping: () => this.#stopping,
       onRequests: options.onRequests ?? (() => {}),
+      tls: options.tls ?? NO_TLS,
       onClosed: (connection) => this.#closed(connection),
+      onTlsFailure: ({ peer }, reason) => this.#warnSometimes('TLS failed', { peer, reason }),
     };
-    for (const one of options.exports ?? []) this.#exports.add(one);
+    for (const one of options.exports ?? []) this.addExport(one);
   }
 
   /** @throws UserError, see `Listener.unix`. */
@@ -132,6 +140,10 @@ export class NbdServer {
 
   /** @throws UserError for a name that is taken, or that cannot be served. */
   addExport(options: ExportOptions): Export {
+    if (options.tlsOnly === true && this.#context.tls.mode === 'off') {
+      const where = `Cannot export "${printable(options.name)}" with TLS only`;
+      throw new UserError('export-needs-tls', `${where}: TLS is off, must be on`);
+    }
     return this.#exports.add(options);
   }
 
@@ -238,13 +250,18 @@ export class NbdServer {
   }
 
   #refuse(transport: Transport): void {
-    const now = this.#clock.now();
-    if (!this.#stopping && now - this.#refusalLoggedAt >= REFUSAL_LOG_MS) {
-      this.#refusalLoggedAt = now;
-      const count = this.#connections.size;
-      this.#log.warn(`connection refused: ${count} are open, its most`, { peer: transport.peer });
-    }
+    const open = this.#connections.size;
+    const { peer } = transport;
+    if (!this.#stopping)
+      this.#warnSometimes('connection refused: as many are open as may be', { peer, open });
     transport.destroy();
+  }
+
+  #warnSometimes(message: string, fields: LogFields): void {
+    const now = this.#clock.now();
+    if (now - (this.#loggedAt.get(message) ?? Number.NEGATIVE_INFINITY) < CLIENT_LOG_MS) return;
+    this.#loggedAt.set(message, now);
+    this.#log.warn(message, fields);
   }
 
   #closed(connection: Connection): void {

@@ -3,12 +3,14 @@
  *
  * Node gives that option to sockets that connect only. An accepted socket is therefore paused on
  * arrival, and its handle moved to a new socket that has it; where the handle cannot be had, bytes
- * are received the ordinary way and copied once.
+ * are received the ordinary way and copied once. So they are behind TLS, which decrypts into
+ * buffers of its own.
  */
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../base/assert.ts';
 import { nativeCalls } from '../block/native-calls.ts';
+import type { TlsUpgrade } from './tls.ts';
 import type { ListenAddress, Transport, TransportSink } from './transport.ts';
 
 /** While reading is stopped the kernel may still hold a place to read to: this one, then copied. */
@@ -25,10 +27,14 @@ type SocketOptions = SocketConstructorOpts & { handle?: object; onread?: OnReadO
 
 export class SocketTransport implements Transport {
   readonly peer: string;
-  readonly #socket: Socket;
+  /** The outermost one: of TLS, once it runs. */
+  #socket: Socket;
+  #isEncrypted = false;
   #sink: TransportSink | null = null;
   readonly #parking = Buffer.allocUnsafeSlow(PARKING_BYTES);
   #parked = true;
+  readonly #onEnd = (): void => this.#sink!.ended();
+  readonly #onClose = (): void => this.#sink!.closed();
   readonly #onread: OnReadOpts = {
     buffer: () => (this.#parked ? this.#parking : this.#sink!.window()),
     callback: (size, bytes) => this.#received(size, bytes),
@@ -86,8 +92,8 @@ export class SocketTransport implements Transport {
     assert(this.#sink === null, 'A transport was started twice');
     this.#sink = sink;
     const socket = this.#socket;
-    socket.on('end', () => sink.ended());
-    socket.on('close', () => sink.closed());
+    socket.on('end', this.#onEnd);
+    socket.on('close', this.#onClose);
     socket.setNoDelay(true);
     socket.setKeepAlive(true, KEEPALIVE_MS);
     const fd = this.#fd();
@@ -99,6 +105,8 @@ export class SocketTransport implements Transport {
   sendNow(bytes: Uint8Array): number {
     const socket = this.#socket;
     if (socket.writableLength > 0 || socket.connecting || !socket.writable) return 0;
+    // The descriptor below TLS would take them in the clear.
+    if (this.#isEncrypted) return 0;
     const fd = this.#fd();
     return fd < 0 ? 0 : nativeCalls().sendNow(fd, bytes);
   }
@@ -117,6 +125,33 @@ export class SocketTransport implements Transport {
 
   resume(): void {
     this.#socket.resume();
+  }
+
+  encrypt(upgrade: TlsUpgrade, done: (failure: string | null) => void): void {
+    const plain = this.#socket;
+    assert(this.#parked, 'TLS was started while bytes are read in the clear');
+    // Behind everything that was sent; what is written to the socket later is encrypted.
+    plain.write('', () => {
+      if (plain.destroyed) return;
+      plain.removeListener('end', this.#onEnd).removeListener('close', this.#onClose);
+      // A peer that ends in the middle of the TLS handshake ends it; TLS inherits this.
+      plain.allowHalfOpen = false;
+      this.#isEncrypted = true;
+      upgrade.start(plain, (outcome) => {
+        if ('failure' in outcome) {
+          done(outcome.failure);
+          plain.destroy();
+          this.#onClose();
+          return;
+        }
+        plain.allowHalfOpen = true;
+        this.#socket = outcome.socket;
+        this.#socket.allowHalfOpen = true;
+        this.#socket.on('error', nothing).on('end', this.#onEnd).on('close', this.#onClose);
+        this.#socket.pause().on('data', (bytes) => this.#receivedData(bytes));
+        done(null);
+      });
+    });
   }
 
   end(): void {

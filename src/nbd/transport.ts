@@ -4,6 +4,8 @@
  * never copied.
  */
 
+import type { TlsUpgrade } from './tls.ts';
+
 /** Where a server listens, and clients connect. */
 export type ListenAddress =
   | { readonly kind: 'unix'; readonly path: string }
@@ -16,7 +18,7 @@ export interface TransportSink {
   received(size: number): boolean;
   /** Bytes that came before a window was asked for; to be copied. False: no more until `resume`. */
   receivedElsewhere(bytes: Uint8Array): boolean;
-  /** The peer will send no more. */
+  /** The peer will send no more. Where we have ended our side too, `closed` follows by itself. */
   ended(): void;
   /** Nothing can be sent or received any more; the last call. */
   closed(): void;
@@ -42,6 +44,12 @@ export interface Transport {
   cork(): void;
   uncork(): void;
   resume(): void;
+  /**
+   * Goes on encrypted once all that was sent has left. To be called while nothing is read; `done`
+   * comes once, with null, and then `resume` brings decrypted bytes, or with what went wrong.
+   * Missing where there is no socket.
+   */
+  encrypt?(upgrade: TlsUpgrade, done: (failure: string | null) => void): void;
   /** Ends our side when everything has been sent; the peer may go on sending. */
   end(): void;
   /** Closes both sides at once, with whatever is queued lost. */

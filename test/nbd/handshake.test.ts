@@ -33,7 +33,7 @@ function answer(
 }
 
 t.test('Handshake answers each option as the protocol says', async (t) => {
-  const { ACK, ERR_INVALID, ERR_TOO_BIG, ERR_UNKNOWN, ERR_UNSUP } = wire;
+  const { ACK, ERR_INVALID, ERR_POLICY, ERR_TOO_BIG, ERR_UNKNOWN, ERR_UNSUP } = wire;
   const [INFO, SERVER, META_CONTEXT] = [3, 2, 4];
   const info = (name: string, infos: number[] = [], wrong = {}): Buffer =>
     wire.option(6, wire.infoData(name, infos, wrong));
@@ -41,8 +41,8 @@ t.test('Handshake answers each option as the protocol says', async (t) => {
     ['LIST', wire.option(3), [SERVER, SERVER, ACK]],
     ['LIST with data', wire.option(3, 'x'), [ERR_INVALID]],
     ['PEEK_EXPORT', wire.option(4), [ERR_UNSUP]],
-    ['STARTTLS', wire.option(5), [ERR_UNSUP]],
-    ['STARTTLS with data', wire.option(5, 'x'), [ERR_UNSUP]],
+    ['STARTTLS where TLS is off', wire.option(5), [ERR_POLICY]],
+    ['STARTTLS with data', wire.option(5, 'x'), [ERR_INVALID]],
     ['INFO without infos', info('one'), [INFO, INFO, ACK]],
     ['INFO NAME', info('one', [1]), [INFO, INFO, INFO, ACK]],
     ['INFO DESCRIPTION that is there', info('two', [2]), [INFO, INFO, INFO, ACK]],

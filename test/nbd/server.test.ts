@@ -263,6 +263,22 @@ t.test('NbdServer shows a client that stops reading the end of its patience', as
   client.destroy();
 });
 
+t.test('NbdServer sends all replies to a client that has said that it is done', async (t) => {
+  const device = new MemoryDevice({ sizeSectors: 8 * 2048 });
+  const server = newServer(t, { device });
+  const path = join(tempDir(t), 's');
+  await server.listenUnix(path);
+  const client = connect({ path, allowHalfOpen: true });
+  const reads = Array.from({ length: 6 }, () => wire.read(0, 2 ** 20));
+  client.end(Buffer.concat([wire.clientFlags(), wire.exportName(), ...reads, wire.disc()]));
+  // Longer than it takes to see the end: the replies do not fit into what the kernel holds.
+  while (server.connections[0]?.status !== 'lingering') await new Promise(setImmediate);
+  for (let turn = 0; turn < 20; turn++) await new Promise(setImmediate);
+  let received = 0;
+  for await (const bytes of client) received += (bytes as Buffer).length;
+  t.equal(received, 18 + 10 + 6 * (16 + 2 ** 20));
+});
+
 t.test('NbdServer loses no byte when it stops and goes on reading a socket', async (t) => {
   const device = new ScriptedDevice({ name: 'disk', sectors: 16_384 });
   const server = newServer(t, { device });

@@ -5,6 +5,7 @@ import type { BlockDevice } from '../../src/block/block-device.ts';
 import type { ExportOptions } from '../../src/nbd/export.ts';
 import { ALL_FEATURES, type HandshakeFeatures } from '../../src/nbd/handshake-features.ts';
 import { NbdServer, type NbdServerLimits } from '../../src/nbd/server.ts';
+import type { TlsMode, TlsUpgrade } from '../../src/nbd/tls.ts';
 import type { Transport, TransportSink } from '../../src/nbd/transport.ts';
 import { HandClock } from './nbd-clock.ts';
 import * as wire from './nbd-wire.ts';
@@ -25,6 +26,8 @@ export class MemoryTransport implements Transport {
   #parked = true;
   #pending: Buffer = Buffer.alloc(0);
   #clientEnded = false;
+  /** The server knows that the client has ended. */
+  #sawEnd = false;
   #queued: { readonly size: number; readonly onSent: () => void }[] = [];
   #corked: number | null = null;
   #feeding = false;
@@ -78,8 +81,17 @@ export class MemoryTransport implements Transport {
     this.#pump();
   }
 
+  /** What follows counts as encrypted. */
+  encrypt(_upgrade: TlsUpgrade, done: (failure: string | null) => void): void {
+    this.onEncrypt(done);
+  }
+
+  /** The test decides how the TLS handshake ends. */
+  onEncrypt = (done: (failure: string | null) => void): void => done(null);
+
   end(): void {
     this.serverEnded = true;
+    this.#closeIfEnded();
   }
 
   destroy(): void {
@@ -108,6 +120,7 @@ export class MemoryTransport implements Transport {
   drain(): void {
     if (!this.clientReads) return;
     for (const { onSent } of this.#queued.splice(0)) onSent();
+    this.#closeIfEnded();
   }
 
   /** Everything the server has sent since the last call. */
@@ -122,8 +135,14 @@ export class MemoryTransport implements Transport {
     this.#feeding = false;
     if (this.#clientEnded && this.#pending.length === 0 && this.#reading && !this.destroyed) {
       this.#clientEnded = false;
+      this.#sawEnd = true;
       this.#sink!.ended();
+      this.#closeIfEnded();
     }
+  }
+
+  #closeIfEnded(): void {
+    if (this.#sawEnd && this.serverEnded && this.#queued.length === 0) this.destroy();
   }
 
   #readOnce(): void {
@@ -150,6 +169,7 @@ export interface SessionOptions {
   readonly exports?: readonly ExportOptions[];
   readonly limits?: NbdServerLimits;
   readonly features?: HandshakeFeatures;
+  readonly tlsMode?: TlsMode;
 }
 
 export class NbdSession {
@@ -159,14 +179,19 @@ export class NbdSession {
 
   constructor(options: SessionOptions) {
     const exports = options.exports ?? [{ name: 'data', device: options.device }];
-    const { limits = {}, features = ALL_FEATURES } = options;
-    const { clock } = this;
-    this.server = new NbdServer({ clock, log: this.#logger(), exports, limits, features });
+    const { limits = {}, features = ALL_FEATURES, tlsMode = 'off' } = options;
+    const upgrade = tlsMode === 'off' ? null : { start: () => {} };
+    this.server = new NbdServer({
+      ...{ clock: this.clock, log: this.#logger(), exports, limits, features },
+      tls: { mode: tlsMode, upgrade },
+    });
   }
 
   /** A new client that has sent nothing yet. */
-  connect(): MemoryTransport {
+  connect(options: { canUpgrade?: boolean } = {}): MemoryTransport {
     const transport = new MemoryTransport();
+    // As for a stream that is no socket.
+    if (options.canUpgrade === false) Object.assign(transport, { encrypt: undefined });
     this.server.attach(transport);
     return transport;
   }
