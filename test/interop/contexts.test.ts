@@ -31,10 +31,10 @@ async function nbdMap(uri: string, context: string): Promise<string[]> {
   const output = await mustRun(['nbdinfo', `--map=${context}`, '--json', uri]);
   const entries: { offset: number; length: number; type: number; description?: string }[] =
     JSON.parse(output);
-  return entries.map(
-    ({ offset, length, type, description }) =>
-      `${offset / KIB}+${length / KIB} ${type}${description === undefined ? '' : ` ${description}`}`,
-  );
+  return entries.map(({ offset, length, type, description }) => {
+    const words = [`${offset / KIB}+${length / KIB}`, type, description];
+    return words.filter((word) => word !== undefined).join(' ');
+  });
 }
 
 t.test('nbdinfo --map: holes and data, and the states of regions', async (t) => {
