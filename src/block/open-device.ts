@@ -3,7 +3,7 @@
  * and what is required; nothing is written to a thing that exists.
  *
  * A device that may be written is locked against everybody else, one that is only read against
- * writers.
+ * writers. Nodes that share a mirror lock what they share against all but each other.
  */
 
 import {
@@ -54,6 +54,8 @@ export interface OpenDeviceOptions {
   readonly now?: () => number;
   /** False: look at it although somebody may be writing to it. Only for reading. */
   readonly lock?: boolean;
+  /** Written together with others who also say so: nodes that share a mirror. */
+  readonly shared?: boolean;
 }
 
 export interface OpenedDevice extends BlockDevice {
@@ -112,7 +114,8 @@ function openChecked(spec: FileSpec, options: OpenDeviceOptions): number {
   if (stats !== null) {
     requireUsableKind(spec, stats);
     // O_EXCL on a block device: nobody has it mounted or otherwise in use.
-    const excl = stats.isBlockDevice() && !options.readOnly ? constants.O_EXCL : 0;
+    const isAlone = !options.readOnly && options.shared !== true;
+    const excl = stats.isBlockDevice() && isAlone ? constants.O_EXCL : 0;
     const mode = options.readOnly ? constants.O_RDONLY : constants.O_RDWR;
     try {
       return openSync(spec.path, mode | excl);
@@ -233,7 +236,8 @@ async function lockOrExplain(
   stats: Stats,
   options: OpenDeviceOptions,
 ): Promise<void> {
-  const result = await lockFile(fd, options.readOnly ? 'shared' : 'exclusive');
+  const isShared = options.readOnly || options.shared === true;
+  const result = await lockFile(fd, isShared ? 'shared' : 'exclusive');
   if (result === OK) return;
   // Everything else means that the file system has no locks: then the operator must take care.
   if (result !== EAGAIN) return;

@@ -23,15 +23,18 @@ export function logdCommand(end: (status: number) => void): Command {
     .summary('serve dirty logs to mirrors whose log is "userspace"')
     .description('Serve dirty logs to mirrors whose log is "userspace".')
     .option('--socket <path>', 'where mirrors connect (default: nbd-mirror-logd.sock in /run)')
+    .option('--etcd <url,...>', 'serve logs that nodes share, over this etcd')
+    .option('--node <name>', 'with --etcd: name of this node, another one on each')
+    .option('--lease <seconds>', 'with --etcd: how long a silent node counts as alive (default: 5)')
     .option('--pid-file <file>', 'written when the server is ready')
     .option('--log-json', 'log lines as JSON', false)
     .option('-v, --verbose', 'log more', false)
     .option('-q, --quiet', 'do not print where it listens', false)
     .helpOption('-h, --help', 'print this')
     .addHelpText('after', EXAMPLES)
-    .action(async (options: LogdOptions) => {
+    .action(async ({ lease, ...options }: LogdOptions & { readonly lease?: string }) => {
       const { runLogd } = await import('../daemon/run-logd.ts');
-      end(await runLogd(options));
+      end(await runLogd(lease === undefined ? options : { ...options, leaseSeconds: lease }));
     });
   return command
     .addCommand(

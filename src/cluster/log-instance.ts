@@ -53,6 +53,7 @@ export class LogInstance {
   /** Requests that are not answered yet, by what they ask. */
   readonly #unanswered = new Map<string, Promise<Answer | NoAnswer>>();
   #last: Promise<unknown> = Promise.resolve();
+  #lastSeq: number | null = null;
 
   constructor(options: LogInstanceOptions) {
     this.uuid = options.uuid;
@@ -67,7 +68,18 @@ export class LogInstance {
     return this.log.isLive ? 'resumed' : 'suspended';
   }
 
+  /** False: it was overtaken by one that was sent later. */
+  isNext(seq: number): boolean {
+    const ahead = this.#lastSeq === null ? 1 : (seq - this.#lastSeq) >>> 0;
+    if (ahead === 0 || ahead >= 2 ** 31) return false;
+    this.#lastSeq = seq;
+    return true;
+  }
+
   constructed(version: number): Answer {
+    // Numbers may begin anew with a new connection.
+    this.#lastSeq = null;
+
     return success(version < VERSION_WITH_DEVICE ? NO_DATA : encodeDeviceName(this.log.deviceName));
   }
 
@@ -85,8 +97,15 @@ export class LogInstance {
     return answer;
   }
 
-  /** The log is let go of when its last request has ended. */
+  /** The mirror is gone for good. */
+  async orphaned(): Promise<void> {
+    await this.#last;
+    await this.log.orphaned?.();
+  }
+
+  /** The log is let go of when its last request has ended; one that waits is not answered. */
   async close(): Promise<void> {
+    this.log.abandon?.();
     await this.#last;
     await this.log.destroy();
   }

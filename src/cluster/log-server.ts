@@ -9,10 +9,12 @@
  *
  * The requests of an instance are carried out one after the other, in the order in which they came.
  * A mirror asks for one thing at a time, so that a request equal to one that is not answered yet is
- * the same one, sent again after too long a wait: both get the one answer.
+ * the same one, sent again after too long a wait: both get the one answer. Its numbers rise: what
+ * comes with an earlier one was overtaken, and was answered, or will be asked again.
  */
 
 import { assert } from '../base/assert.ts';
+import type { Clock } from '../base/clock.ts';
 import { EALREADY, EBUSY, EINVAL, EPROTO, errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
@@ -32,7 +34,10 @@ import { type LogDescription, type LogImplementation, NO_ANSWER } from './served
 
 export interface LogServerOptions {
   readonly implementations: readonly LogImplementation[];
+  readonly clock: Clock;
   readonly log: Logger;
+  /** A mirror that has been gone so long does not come back. */
+  readonly orphanMs: number;
 }
 
 export class LogServer {
@@ -52,9 +57,19 @@ export class LogServer {
     this.#open.add(client);
   }
 
-  /** The mirror may come back, on another connection; its logs are kept for it. */
+  /** The mirror may come back, on another connection; its logs are kept for it, for a while. */
   disconnected(client: LogClient): void {
     this.#open.delete(client);
+    const { clock, orphanMs } = this.#options;
+    const isLeft = (instance: LogInstance): boolean =>
+      instance.client === client && instance.state === 'resumed';
+    if (![...this.#instances.values()].some(isLeft)) return;
+    clock.after(orphanMs, () => {
+      if (this.#isStopping) return;
+      for (const instance of this.#instances.values()) {
+        if (isLeft(instance)) void instance.orphaned();
+      }
+    });
   }
 
   /** Takes one message. The reply comes when there is one, which may be before this returns. */
@@ -123,6 +138,7 @@ export class LogServer {
       }
       return refusal(EINVAL);
     }
+    if (!instance.isNext(message.seq)) return NO_ANSWER;
     const rival = this.#rivalOf(instance);
     return instance.run(request, (of) => answerRequest(of, rival));
   }
@@ -147,8 +163,11 @@ export class LogServer {
     const pending = this.#creations.get(key);
     if (pending !== undefined) return pending.text === text ? pending.made : refusal(EALREADY);
     const known = this.#instances.get(key);
-    if (known !== undefined) return this.#reattach(known, client, message, text);
-    const made = this.#make(client, message, text);
+    if (known !== undefined && (known.text === text || this.#open.has(known.client))) {
+      return this.#reattach(known, client, message, text);
+    }
+    this.#instances.delete(key);
+    const made = this.#make(client, message, text, known ?? null);
     this.#creations.set(key, { text, made });
     try {
       return await made;
@@ -157,8 +176,15 @@ export class LogServer {
     }
   }
 
-  async #make(client: LogClient, message: UlogMessage, text: string): Promise<Answer> {
+  /** `old`: of a mirror with the same numbers that is gone. */
+  async #make(
+    client: LogClient,
+    message: UlogMessage,
+    text: string,
+    old: LogInstance | null,
+  ): Promise<Answer> {
     const { uuid, luid } = message;
+    await old?.close();
     try {
       const { implementation, targetSectors, args } = parseConstructor(
         uuid,
@@ -176,7 +202,7 @@ export class LogServer {
     }
   }
 
-  /** The mirror lost its connection and found the way back; or another one uses its numbers. */
+  /** The mirror lost its connection and found the way back; or it asks twice. */
   #reattach(instance: LogInstance, client: LogClient, message: UlogMessage, text: string): Answer {
     if (instance.client !== client && this.#open.has(instance.client)) {
       const problem = `log is that of ${instance.client.name}, must be of one mirror`;

@@ -62,6 +62,13 @@ export interface ServedLog {
    * way, all of them marked.
    */
   resume(options: { readonly again: boolean }): Awaitable<IoResult | NoAnswer>;
+  /** Requests that wait for something get no answer; none comes any more but `destroy`. */
+  abandon?(): void;
+  /**
+   * The mirror has gone without a word and has not come back for longer than its lease lasts.
+   * Absent where nobody else waits for what it left behind.
+   */
+  orphaned?(): Promise<void>;
   /** Also of an instance that was never resumed, or whose mirror is gone. */
   destroy(): Promise<void>;
 

@@ -26,7 +26,10 @@ export interface ClusterStatus {
   /** Of the node's lease; 0: it is lost, and no mirror is answered. */
   readonly leaseRemainingMs: number;
   readonly leaseMs: number;
+  /** Since the start: all, those that found something else than expected, and those unanswered. */
   readonly transactions: number;
+  readonly conflicts: number;
+  readonly unknown: number;
 }
 
 export interface LogStatus {

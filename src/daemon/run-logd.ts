@@ -1,12 +1,16 @@
 /** `logd` from beginning to end: start, announce, wait for a signal, stop, exit status. */
 
+import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { openDevice } from '../block/open-device.ts';
+import type { ClusterContext } from '../cluster/cluster-context.ts';
+import { clusteredLogs } from '../cluster/clustered-logs.ts';
 import { localLogs } from '../cluster/local-log.ts';
 import { LogServer } from '../cluster/log-server.ts';
 import type { LogSurroundings } from '../cluster/served-log.ts';
 import { logSocketOf } from './log-server-address.ts';
 import { LogSocket } from './log-socket.ts';
+import { type ClusterOptions, describeCluster, joinCluster, planCluster } from './logd-cluster.ts';
 import { type ClusterStatus, StatusSocket } from './logd-status.ts';
 import { createLogger } from './loggers.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
@@ -14,7 +18,7 @@ import { productVersion } from './product-version.ts';
 import { StopSignals } from './stop-signals.ts';
 import { SystemClock } from './system-clock.ts';
 
-export interface LogdOptions {
+export interface LogdOptions extends ClusterOptions {
   readonly socket?: string;
   readonly pidFile?: string;
   readonly logJson: boolean;
@@ -27,9 +31,18 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const signals = new StopSignals();
   const { logJson: json, verbose } = options;
   const log = await createLogger({ json, verbose, statusLine: null });
+  const clock = new SystemClock();
   const path = logSocketOf(options.socket, process.env);
-  const server = new LogServer({ implementations: localLogs(surroundings(log)), log });
-  const status = new StatusSocket(async () => describe(server, null));
+  const plan = planCluster(options);
+  const context = await joinCluster(plan, { clock, log });
+  const around = surroundings(clock, log);
+  const server = new LogServer({
+    implementations: [...localLogs(around), ...clusteredLogs(context, around)],
+    clock,
+    log,
+    orphanMs: plan.leaseMs,
+  });
+  const status = new StatusSocket(() => describe(server, describeCluster(plan, context)));
   const socket = new LogSocket(server, log);
   try {
     await status.listen(path);
@@ -41,18 +54,29 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   } finally {
     await socket.close();
     await status.close();
-    await server.stop();
+    await stop(server, context);
     if (options.pidFile !== undefined) removePidFile(options.pidFile, process.pid);
     signals.release();
   }
 }
 
-function surroundings(log: Logger): LogSurroundings {
-  const clock = new SystemClock();
+/**
+ * A mirror whose log is in use goes on, as long as it was promised to be left alone: then the lease
+ * is not given back before its time.
+ */
+async function stop(server: LogServer, context: ClusterContext): Promise<void> {
+  const isInUse = (await server.list()).some(({ state }) => state === 'resumed');
+  await server.stop();
+  await context.lease.stop({ giveBack: !isInUse });
+  await context.engine.close();
+}
+
+function surroundings(clock: Clock, log: Logger): LogSurroundings {
+  const now = (): number => clock.now();
   return {
     clock,
     log,
-    openDevice: (name) => openDevice(name, { readOnly: false, now: () => clock.now() }),
+    openDevice: (name) => openDevice(name, { readOnly: false, shared: true, now }),
   };
 }
 

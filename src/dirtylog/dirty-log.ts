@@ -23,6 +23,8 @@ export interface DirtyLogCreation {
    * records which leg failed, and its result is 0 only if none did (specification 2.7).
    */
   readonly flushLegs: () => Awaitable<IoResult>;
+  /** The log tells that there may be resync work again. Absent: nobody listens. */
+  readonly onWork?: () => void;
 }
 
 export interface DirtyLogType {
@@ -75,4 +77,10 @@ export interface DirtyLog {
    * shared.
    */
   isRemoteRecovering?(region: Region): Awaitable<boolean>;
+  /**
+   * Ends when bytes may go to the legs: at once, unless nodes share the log and this one may have
+   * been cut off from the others, who then take it for dead. To be asked directly before. Absent:
+   * at once.
+   */
+  untilWritable?(): Awaitable<void>;
 }

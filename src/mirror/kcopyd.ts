@@ -8,6 +8,7 @@
  * turn before the next is begun: clients are served while a resynchronisation runs over memory.
  */
 
+import { type Awaitable, andThen } from '../base/awaitable.ts';
 import type { Clock } from '../base/clock.ts';
 import { type IoResult, OK } from '../base/errno.ts';
 import { COPY_PIECE_SECTORS, COPY_PIECES_MAX, THROTTLE_SLEEPS_MAX } from '../base/limits.ts';
@@ -29,6 +30,8 @@ export interface CopyJob {
    * for a mirror without `handle_errors`.
    */
   readonly ignoreErrors: boolean;
+  /** Ends when a write may go to a leg (`DirtyLog.untilWritable`). */
+  readonly untilWritable?: (() => Awaitable<void>) | undefined;
 }
 
 export interface CopyResult {
@@ -127,7 +130,7 @@ class RunningCopy {
     this.#open += 1;
     const buffer = this.#buffers.pop() ?? new Uint8Array(COPY_PIECE_SECTORS * SECTOR_SIZE);
     const data = buffer.subarray(0, count * SECTOR_SIZE);
-    const { source, region, destinations, ignoreErrors } = this.#job;
+    const { source, region, ignoreErrors } = this.#job;
     submit(source, 'read', { sector, count, data }, (result) => {
       this.#options.probe.reached('R1', source.index, region);
       if (result !== OK) {
@@ -138,16 +141,23 @@ class RunningCopy {
         }
         data.fill(0);
       }
-      let writing = destinations.length;
-      for (const leg of destinations) {
-        submit(leg, 'write', { sector, count, data }, (written) => {
-          this.#options.probe.reached('R2', leg.index, region);
-          if (written !== OK) this.#failed.add(leg);
-          writing -= 1;
-          if (writing === 0) this.#pieceEnded(buffer);
-        });
-      }
+      void andThen(this.#job.untilWritable?.(), () =>
+        this.#writePiece({ sector, count, data }, buffer),
+      );
     });
+  }
+
+  #writePiece(extent: Extent, buffer: Uint8Array): void {
+    const { region, destinations } = this.#job;
+    let writing = destinations.length;
+    for (const leg of destinations) {
+      submit(leg, 'write', extent, (written) => {
+        this.#options.probe.reached('R2', leg.index, region);
+        if (written !== OK) this.#failed.add(leg);
+        writing -= 1;
+        if (writing === 0) this.#pieceEnded(buffer);
+      });
+    }
   }
 
   #pieceEnded(buffer: Uint8Array): void {
@@ -170,10 +180,16 @@ class RunningCopy {
   }
 }
 
+interface Extent {
+  readonly sector: number;
+  readonly count: SectorCount;
+  readonly data: Uint8Array;
+}
+
 function submit(
   leg: Leg,
   op: 'read' | 'write',
-  extent: { sector: number; count: SectorCount; data: Uint8Array },
+  extent: Extent,
   onEnd: (result: IoResult) => void,
 ): void {
   leg.device.submit(

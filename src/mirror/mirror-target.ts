@@ -14,7 +14,7 @@ import { Worker } from '../base/worker.ts';
 import type { Bio } from '../block/bio.ts';
 import type { Allocation } from '../block/block-device.ts';
 import { runBio } from '../block/run-bio.ts';
-import type { DirtyLog, DirtyLogType } from '../dirtylog/dirty-log.ts';
+import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../dirtylog/dirty-log.ts';
 import { findLogType } from '../dirtylog/log-types.ts';
 import { noMessages } from '../dm/stateless-target.ts';
 import type { DeviceNaming, StatusKind, Target, TargetDevice, TargetType } from '../dm/target.ts';
@@ -25,7 +25,13 @@ import { type KcopydFactory, PiecewiseKcopyd } from './kcopyd.ts';
 import { Leg } from './leg.ts';
 import { type LegIoFactory, ParallelLegIo } from './leg-io.ts';
 import { mirrorAllocation } from './mirror-allocation.ts';
-import { parseFeatures, parseLeg, parseLegCount, parseLogArgs } from './mirror-args.ts';
+import {
+  type LogArgs,
+  parseFeatures,
+  parseLeg,
+  parseLegCount,
+  parseLogArgs,
+} from './mirror-args.ts';
 import { type MirrorCounters, MirrorSet } from './mirror-set.ts';
 import { mirrorMeasurement, mirrorStatus } from './mirror-status.ts';
 import { MirrorWrite, NO_REGION } from './mirror-write.ts';
@@ -73,9 +79,10 @@ async function createMirror(
 ): Promise<MirrorTarget> {
   let set: MirrorSet | null = null;
   const { log: logArgs, rest } = parseLogArgs(words);
-  const log = await createLog(context, options.logTypes, logArgs.typeName, logArgs.args, () =>
-    set === null ? OK : flushLegs(set),
-  );
+  const log = await createLog(context, options.logTypes, logArgs, {
+    flushLegs: () => (set === null ? OK : flushLegs(set)),
+    onWork: () => set?.wake(),
+  });
   const legs: Leg[] = [];
   try {
     const legCount = parseLegCount(rest);
@@ -105,13 +112,12 @@ async function createMirror(
 async function createLog(
   context: TargetContext,
   logTypes: readonly DirtyLogType[],
-  typeName: string,
-  args: readonly string[],
-  flush: () => ReturnType<typeof flushLegs>,
+  { typeName, args }: LogArgs,
+  hooks: Required<Pick<DirtyLogCreation, 'flushLegs' | 'onWork'>>,
 ): Promise<DirtyLog> {
   try {
     const type = findLogType(logTypes, typeName);
-    return await type.create({ target: context, args, flushLegs: flush });
+    return await type.create({ target: context, args, ...hooks });
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(error.code, error.message, {

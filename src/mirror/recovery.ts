@@ -39,6 +39,7 @@ function copyRegion(set: MirrorSet, kcopyd: Kcopyd, entry: RegionEntry<MirrorWri
       sector: set.geometry.startOf(region),
       count: set.geometry.lengthOf(region),
       ignoreErrors: !set.features.handleErrors,
+      untilWritable: set.log.untilWritable?.bind(set.log),
     },
     (result) => copyEnded(set, entry, source, result),
   );

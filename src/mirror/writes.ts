@@ -62,10 +62,11 @@ export class Writes {
     const sorted = forEachAtOnce(writes, (write) => this.#classify(write, piles));
     const counted = andThen(sorted, () => this.#count(piles));
     const flushed = andThen(counted, () => this.#set.log.flush());
-    return andThen(flushed, (result) => {
+    const writable = andThen(flushed, (result) => {
       if (result !== OK) this.#logFailed(result);
-      this.#dispatch(piles);
+      return this.#set.log.untilWritable?.();
     });
+    return andThen(writable, () => this.#dispatch(piles));
   }
 
   #classify(write: MirrorWrite, piles: Piles): Awaitable<void> {

@@ -1,0 +1,44 @@
+/** Two nodes share a mirror: what they see of each other, in good order and in bad. */
+
+import t from 'tap';
+import { LEASE_MS, REGIONS, SimCluster, type SimNode } from '../support/cluster/sim-cluster.ts';
+
+async function started(options: ConstructorParameters<typeof SimCluster>[0]): Promise<{
+  cluster: SimCluster;
+  a: SimNode;
+  b: SimNode;
+}> {
+  const cluster = new SimCluster(options);
+  const a = cluster.node('a');
+  const b = cluster.node('b');
+  await cluster.until(a.start());
+  await cluster.until(b.start());
+  return { cluster, a, b };
+}
+
+for (const implementation of ['clustered-core', 'clustered-disk'] as const) {
+  t.test(`${implementation}: all is copied once, then both write`, async (t) => {
+    const { cluster, a, b } = await started({ seed: '1', implementation });
+    await cluster.untilTrue('in sync', () => cluster.replica.syncCount === REGIONS);
+    const writes = [a.write(0), b.write(0), a.write(3), b.write(7)];
+    t.same(await cluster.until(Promise.all(writes)), [0, 0, 0, 0]);
+    await cluster.pass(3000);
+    for (let region = 0; region < REGIONS; region++) t.notOk(cluster.legsDifferIn(region));
+    t.same(cluster.violations, []);
+  });
+
+  t.test(`${implementation}: a node dies, its regions are copied by the other`, async (t) => {
+    const { cluster, a, b } = await started({ seed: '2', implementation, nosync: true });
+    void a.write(1);
+    void a.write(2);
+    await cluster.untilTrue('marked', () => cluster.replica.isMarked('a', 2));
+    a.kill();
+    const diedAtMs = cluster.clock.now();
+    await cluster.untilTrue('taken over', () => cluster.replica.marksOf('a') === null);
+    t.ok(cluster.clock.now() - diedAtMs <= LEASE_MS + 1000, 'soon');
+    await cluster.untilTrue('in sync', () => cluster.replica.syncCount === REGIONS);
+    t.equal(await cluster.until(b.write(1)), 0);
+    for (let region = 0; region < REGIONS; region++) t.notOk(cluster.legsDifferIn(region));
+    t.same(cluster.violations, []);
+  });
+}
