@@ -123,11 +123,6 @@ export const EXCEPTIONS: readonly Exception[] = [
     reason: 'a window of a device, one of the devices that the conformance suite holds to account',
   },
   {
-    path: 'src/dirtylog/lease-watch.ts',
-    rule: 'orphan',
-    reason: 'what the userspace log will ask before it lets a write go to the legs',
-  },
-  {
     path: 'test/support/nbd-activated.ts',
     rule: 'orphan',
     reason: 'a program that tests start with inherited sockets',

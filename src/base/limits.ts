@@ -149,7 +149,7 @@ export const POLL_US_MAX = 10_000;
 /** A clear may be put off by an hour: as much as a crash then costs to copy. */
 export const CLEAR_DELAY_MS_MAX = 3_600_000;
 
-/** Regions of a log that nodes share: LVM's own limit for clustered mirrors (specification 11.9). */
+/** Regions of a log that nodes share: LVM's limit for clustered mirrors (specification 11.9). */
 export const SHARED_LOG_REGIONS_MAX = 2 ** 21;
 
 /** A mirror asks so often how long its node's lease lasts: several times in the shortest one. */

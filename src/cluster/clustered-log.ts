@@ -17,7 +17,8 @@ import type { Region, SectorCount } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import type { RemoteRecovering, UlogLease } from '../dirtylog/ulog-payloads.ts';
 import { CLEAR_DELAY_MS, type ClusterContext } from './cluster-context.ts';
-import { CHUNK_REGIONS, chunkBytes, chunkOf, encodeJson, LogKeys } from './cluster-keys.ts';
+import { encodeJson, LogKeys } from './cluster-keys.ts';
+import { isCopiedBy, planCopy, planSetSync, type Taker } from './copy-plans.ts';
 import { describeShared } from './describe-shared.ts';
 import { LogReplica } from './log-replica.ts';
 import { MarkSet } from './mark-set.ts';
@@ -83,7 +84,7 @@ export class ClusteredLog implements ServedLog {
     return this.#isLive;
   }
 
-  // --- life ---------------------------------------------------------------------------------------
+  // --- life -------------------------------------------------------------------------------------
 
   presuspend(): IoResult {
     this.#isHalted = true;
@@ -149,7 +150,7 @@ export class ClusteredLog implements ServedLog {
     await this.#options.device?.close();
   }
 
-  // --- questions ----------------------------------------------------------------------------------
+  // --- questions --------------------------------------------------------------------------------
 
   isClean(region: Region): boolean {
     return this.#replica.isClean(region);
@@ -204,7 +205,7 @@ export class ClusteredLog implements ServedLog {
     });
   }
 
-  // --- marks --------------------------------------------------------------------------------------
+  // --- marks ------------------------------------------------------------------------------------
 
   markRegion(region: Region): void {
     this.#marks.add(region);
@@ -232,7 +233,7 @@ export class ClusteredLog implements ServedLog {
     return (await this.#membership.entitled()) ? covered : NO_ANSWER;
   }
 
-  // --- copying ------------------------------------------------------------------------------------
+  // --- copying ----------------------------------------------------------------------------------
 
   async getResyncWork(): Promise<Region | null | NoAnswer> {
     let work: Region | null = null;
@@ -266,65 +267,22 @@ export class ClusteredLog implements ServedLog {
     this.#marks.add(region);
   }
 
-  /** Null: there is nothing to copy now. */
   #planCopy(): Step | Region | null {
-    const { copying } = this.#replica;
     if (this.#isHalted) return null;
-    if (copying !== null) {
-      const isOurs = copying.node === this.#node && copying.owner === this.#membership.owner;
-      return isOurs ? (copying.region as Region) : null;
-    }
-    const region = this.#chooseWork();
-    if (region === null) return null;
-    const plan = this.#membership.plan().requires(this.#keys.members);
-    plan.requires(this.#keys.sync(chunkOf(region)));
-    for (const name of this.#others()) plan.requires(this.#keys.marks(name, chunkOf(region)));
-    plan.put(
-      this.#keys.copying,
-      encodeJson({ region, node: this.#node, owner: this.#membership.owner }),
-    );
-    const chunk = chunkOf(region);
-    const bits = this.#replica.marksOf(this.#node) ?? new Bitset(this.regionCount);
-    plan.put(this.#keys.marks(this.#node, chunk), withBit(chunkBytes(bits, chunk), region, true));
-    const { wanted } = this.#replica;
-    if (wanted.includes(region)) {
-      plan.put(this.#keys.wanted, encodeJson(wanted.filter((other) => other !== region)));
-    }
-    return plan;
+    return planCopy(this.#replica, this.#membership.plan(), this.#self, this.#failed);
   }
 
-  #others(): readonly string[] {
-    const { nodes, markers } = this.#replica;
-    return [...new Set([...nodes, ...markers])].filter((name) => name !== this.#node);
-  }
-
-  /** Writes that wait come first; then the lowest. Not what others have marked: they write there. */
-  #chooseWork(): Region | null {
-    const { sync, wanted } = this.#replica;
-    const isWork = (region: number): boolean =>
-      !sync.test(region) &&
-      !this.#failed.has(region) &&
-      !this.#replica.isMarkedByAnother(this.#node, region);
-    const first = wanted.find(isWork);
-    if (first !== undefined) return first as Region;
-    for (let at = sync.findNextZero(0); at < sync.size; at = sync.findNextZero(at + 1)) {
-      if (isWork(at)) return at as Region;
-    }
-    return null;
+  get #self(): Taker {
+    return { node: this.#node, owner: this.#membership.owner };
   }
 
   #planSetSync(region: Region, inSync: boolean): Step {
     const replica = this.#replica;
-    const { copying } = replica;
-    const isOurs =
-      copying?.region === region &&
-      copying.node === this.#node &&
-      copying.owner === this.#membership.owner;
+    const isOurs = isCopiedBy(replica, this.#self, region);
     const isSynced = replica.sync.test(region);
     if (inSync && !isOurs) {
       // Said twice; or the copy was taken from us meanwhile, and is not worth anything.
-      if (!isSynced)
-        this.#options.context.log.warn('shared log: a copy comes too late', { region });
+      if (!isSynced) this.#options.context.log.warn('shared log: a copy is too late', { region });
       return 'done';
     }
     if (!inSync) {
@@ -334,16 +292,10 @@ export class ClusteredLog implements ServedLog {
       else this.#marks.add(region);
       if (!isOurs && !isSynced) return this.#marks.isStored ? 'done' : this.#membership.planMarks();
     }
-    const chunk = chunkOf(region);
-    const plan = this.#membership.plan();
-    if (isOurs) plan.delete(this.#keys.copying);
-    if (isSynced !== inSync) {
-      plan.put(this.#keys.sync(chunk), withBit(chunkBytes(replica.sync, chunk), region, inSync));
-    }
-    return plan.puts.length + plan.deletes.length === 0 ? 'done' : plan;
+    return planSetSync(replica, this.#membership.plan(), { region, inSync, isOurs });
   }
 
-  // --- in the background --------------------------------------------------------------------------
+  // --- in the background ------------------------------------------------------------------------
 
   /** Transactions on our own marks, one after the other. */
   #inMarkTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -442,13 +394,4 @@ function initialBits({ regionCount, syncWord }: SharedLogArgs): Bitset {
   const bits = new Bitset(regionCount);
   bits.fillFrom(0, syncWord === 'nosync');
   return bits;
-}
-
-function withBit(bytes: Uint8Array, region: number, value: boolean): Uint8Array {
-  const changed = bytes.slice();
-  const at = region % CHUNK_REGIONS;
-  const index = Math.floor(at / 8);
-  const mask = 1 << (at & 7);
-  changed[index] = value ? changed[index]! | mask : changed[index]! & ~mask;
-  return changed;
 }

@@ -64,7 +64,7 @@ export interface Engine {
   commit(transaction: Transaction): Promise<CommitOutcome>;
   /** Changes after a revision. */
   watch(prefix: string, afterRevision: number, listener: WatchListener): Watch;
-  /** A new lease, or null where nobody answers. It lasts at least so long from when it was asked. */
+  /** A new lease, lasting at least so long from when it was asked; null: nobody answers. */
   grant(lastsMs: number): Promise<string | null>;
   keepAlive(lease: string): Promise<KeepAliveOutcome>;
   /** Ends a lease and its keys; whether it was heard is not told. */

@@ -1,5 +1,5 @@
 /**
- * The engine on etcd, and the one file that imports its client (loaded only where nodes share logs).
+ * The engine on etcd, and the one file that imports its client, loaded where nodes share logs.
  *
  * The client's habit of repeating what failed is off: an answer that does not come in time is
  * `unknown`, and so is everything but what etcd surely refused (docs/decisions/).

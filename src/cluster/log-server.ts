@@ -34,10 +34,9 @@ import { type LogDescription, type LogImplementation, NO_ANSWER } from './served
 
 export interface LogServerOptions {
   readonly implementations: readonly LogImplementation[];
-  readonly clock: Clock;
   readonly log: Logger;
-  /** A mirror that has been gone so long does not come back. */
-  readonly orphanMs: number;
+  /** A mirror that has been gone so long does not come back. Absent: it may, at any time. */
+  readonly orphans?: { readonly clock: Clock; readonly afterMs: number };
 }
 
 export class LogServer {
@@ -60,11 +59,11 @@ export class LogServer {
   /** The mirror may come back, on another connection; its logs are kept for it, for a while. */
   disconnected(client: LogClient): void {
     this.#open.delete(client);
-    const { clock, orphanMs } = this.#options;
+    const { orphans } = this.#options;
     const isLeft = (instance: LogInstance): boolean =>
       instance.client === client && instance.state === 'resumed';
-    if (![...this.#instances.values()].some(isLeft)) return;
-    clock.after(orphanMs, () => {
+    if (orphans === undefined || ![...this.#instances.values()].some(isLeft)) return;
+    orphans.clock.after(orphans.afterMs, () => {
       if (this.#isStopping) return;
       for (const instance of this.#instances.values()) {
         if (isLeft(instance)) void instance.orphaned();

@@ -238,7 +238,7 @@ export class Membership {
     return this.settle(() => this.#planDistrust(regions));
   }
 
-  // --- coming -------------------------------------------------------------------------------------
+  // --- coming -----------------------------------------------------------------------------------
 
   /** A good lease, and everything known. */
   async #prepare(): Promise<boolean> {
@@ -370,7 +370,7 @@ export class Membership {
     });
   }
 
-  // --- marks --------------------------------------------------------------------------------------
+  // --- marks ------------------------------------------------------------------------------------
 
   /** What is marked and not stored. Waits while another node copies one of these regions. */
   planMarks(): Step {

@@ -74,7 +74,7 @@ export function composeDeviceMap(options: MachineOptions): DeviceMap {
         const logBytes = options.logBytes.get(name);
         const open = isRemoteName(name)
           ? () => remote.open(name, readOnly)
-          : () => openDevice(name, { readOnly, aio, now });
+          : () => openDevice(name, { readOnly, aio, now, shared: use?.shared ?? false });
         const isLogCopied = readOnly && logBytes !== undefined;
         const device = isLogCopied ? await openLogCopy(name, logBytes) : await open();
         return faults.wrap(await identifyAnyDevice(name), device);

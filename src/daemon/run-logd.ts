@@ -38,9 +38,8 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const around = surroundings(clock, log);
   const server = new LogServer({
     implementations: [...localLogs(around), ...clusteredLogs(context, around)],
-    clock,
     log,
-    orphanMs: plan.leaseMs,
+    orphans: { clock, afterMs: plan.leaseMs },
   });
   const status = new StatusSocket(() => describe(server, describeCluster(plan, context)));
   const socket = new LogSocket(server, log);

@@ -40,6 +40,8 @@ export interface DirtyLog {
   readonly regionSizeSectors: SectorCount;
   /** The log's own devices, for `deps`. */
   readonly devices: readonly TargetDevice[];
+  /** Other nodes have mirrors with the same log, and so the same legs. Absent: none has. */
+  readonly shared?: boolean;
 
   /** Stop handing out resync work; a suspend has begun. 0, or an errno that is only logged. */
   presuspend(): Awaitable<IoResult>;

@@ -125,6 +125,11 @@ export class LogSession {
     return answer.lost ? NOBODY : answer;
   }
 
+  /** Rises when the server may have forgotten what it was told. */
+  get generation(): number {
+    return this.#generation;
+  }
+
   get #isKnown(): boolean {
     return this.#generation !== 0 && this.#generation === this.#channel.generation;
   }

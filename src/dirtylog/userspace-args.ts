@@ -29,6 +29,8 @@ const WORDS_MIN = 3;
 export interface UserspaceArgs {
   readonly uuid: string;
   readonly integratedFlush: boolean;
+  /** Other nodes use the log, too: its implementation is one of the clustered ones. */
+  readonly shared: boolean;
   /** What the server is told: `<target length> <implementation> <arguments>`. */
   readonly ctrText: string;
   /** The log's part of a table line. */
@@ -60,6 +62,7 @@ export function parseUserspaceArgs(
   return {
     uuid,
     integratedFlush,
+    shared: rest.startsWith('clustered-'),
     ctrText: `${targetSectors} ${rest}`,
     tableText: `${TYPE} ${args.length} ${uuid} ${flag}${rest}`,
   };

@@ -18,6 +18,7 @@ import type { Region, SectorCount } from '../base/units.ts';
 import type { DeviceNaming, StatusKind, TargetDevice } from '../dm/target.ts';
 import type { TargetContext } from '../dm/target-context.ts';
 import type { DirtyLog, DirtyLogCreation, DirtyLogType } from './dirty-log.ts';
+import { LeaseWatch } from './lease-watch.ts';
 import type { LogChannel } from './log-channel.ts';
 import type { LogSession, SessionAnswer } from './log-session.ts';
 import { type Decoded, ULOG_DATA_BYTES_MAX } from './ulog-codec.ts';
@@ -25,6 +26,7 @@ import {
   type BareType,
   decodeCount,
   decodeFlag,
+  decodeLease,
   decodeRemoteRecovering,
   decodeResyncWork,
   decodeStatus,
@@ -37,6 +39,7 @@ import {
   ULOG_IN_SYNC,
   ULOG_IS_CLEAN,
   ULOG_IS_REMOTE_RECOVERING,
+  ULOG_LEASE,
   ULOG_MARK_REGION,
   ULOG_POSTSUSPEND,
   ULOG_PRESUSPEND,
@@ -52,7 +55,7 @@ import { constructUserspaceLog, parseUserspaceArgs, type UserspaceArgs } from '.
 export function createUserspaceLogType(channel: LogChannel | null): DirtyLogType {
   const type: DirtyLogType = {
     name: 'userspace',
-    async create({ target, args, flushLegs }: DirtyLogCreation): Promise<DirtyLog> {
+    async create({ target, args, flushLegs, onWork }: DirtyLogCreation): Promise<DirtyLog> {
       const parsed = parseUserspaceArgs(args, target.length);
       const marked = new Set<Region>();
       const made = await constructUserspaceLog({
@@ -61,7 +64,7 @@ export function createUserspaceLogType(channel: LogChannel | null): DirtyLogType
         args: parsed,
         markedRegions: () => marked,
       });
-      return new UserspaceLog({ type, target, args: parsed, flushLegs, marked, ...made });
+      return new UserspaceLog({ type, target, args: parsed, flushLegs, onWork, marked, ...made });
     },
   };
   return type;
@@ -72,6 +75,7 @@ interface UserspaceLogParts {
   readonly target: TargetContext;
   readonly args: UserspaceArgs;
   readonly flushLegs: () => Awaitable<IoResult>;
+  readonly onWork: (() => void) | undefined;
   readonly marked: Set<Region>;
   readonly channel: LogChannel;
   readonly session: LogSession;
@@ -87,6 +91,7 @@ class UserspaceLog implements DirtyLog {
   readonly type: DirtyLogType;
   readonly regionSizeSectors: SectorCount;
   readonly devices: readonly TargetDevice[];
+  readonly shared: boolean;
   readonly #parts: UserspaceLogParts;
   readonly #session: LogSession;
   readonly #regionCount: number;
@@ -98,6 +103,12 @@ class UserspaceLog implements DirtyLog {
   /** Regions below need no question about remote recovery (specification 10.7). */
   #inSyncHint = 0;
   #delayedFlush: Timer | null = null;
+  /** Of a log that nodes share: until when this one may write. */
+  readonly #lease: LeaseWatch | null;
+  /** Since the server said so there may be work, though all was in sync. */
+  #mayHaveWork = false;
+  /** The server that told the hint. */
+  #hintGeneration = 0;
   /** A leg could not be flushed: nothing is called clean any more, as by a disk log (8.5). */
   #legsDistrusted = false;
 
@@ -109,6 +120,8 @@ class UserspaceLog implements DirtyLog {
     this.devices = device === null ? [] : [{ device, start: 0, length: 0 }];
     this.#session = parts.session;
     this.#marked = parts.marked;
+    this.shared = parts.args.shared;
+    this.#lease = this.shared ? this.#watchLease() : null;
     this.#regionCount = Math.ceil(parts.target.length / parts.regionSizeSectors);
   }
 
@@ -117,16 +130,20 @@ class UserspaceLog implements DirtyLog {
   }
 
   async postsuspend(): Promise<IoResult> {
+    this.#lease?.stop();
     await this.#flushEarly();
     return this.#session.leave(ULOG_POSTSUSPEND);
   }
 
-  resume(): Promise<IoResult> {
+  async resume(): Promise<IoResult> {
     this.#inSyncHint = 0;
-    return this.#session.resume();
+    const result = await this.#session.resume();
+    this.#lease?.start();
+    return result;
   }
 
   async destroy(): Promise<void> {
+    this.#lease?.stop();
     await this.#flushEarly();
     await this.#session.leave(ULOG_DTR);
     const { device, target } = this.#parts;
@@ -175,9 +192,10 @@ class UserspaceLog implements DirtyLog {
   }
 
   async getResyncWork(): Promise<Region | null> {
-    if (this.#inSyncHint >= this.#regionCount) return null;
+    if (this.#hint >= this.#regionCount && !this.#mayHaveWork) return null;
     const request = { type: ULOG_GET_RESYNC_WORK } as const;
     const region = await this.#ask(request, TWO_NUMBERS, decodeResyncWork);
+    if (region === null) this.#mayHaveWork = false;
     if (region === null || region < this.#regionCount) return region;
     this.#complain(ULOG_GET_RESYNC_WORK, `region ${region}, must be below ${this.#regionCount}`);
     return null;
@@ -193,7 +211,7 @@ class UserspaceLog implements DirtyLog {
       decodeCount(ULOG_GET_SYNC_COUNT, data),
     );
     if (count === null) return 0;
-    if (count >= this.#regionCount) this.#inSyncHint = this.#regionCount;
+    if (count >= this.#regionCount) this.#takeHint(this.#regionCount);
     return count;
   }
 
@@ -206,7 +224,7 @@ class UserspaceLog implements DirtyLog {
   }
 
   isRemoteRecovering(region: Region): Awaitable<boolean> {
-    if (region < this.#inSyncHint) return false;
+    if (region < this.#hint) return false;
     if (!this.#parts.channel.mayAskRemote(ULOG_REMOTE_QUESTION_MS)) return true;
     return this.#askRemoteRecovering(region);
   }
@@ -215,11 +233,42 @@ class UserspaceLog implements DirtyLog {
     const request = { type: ULOG_IS_REMOTE_RECOVERING, region } as const;
     const answer = await this.#ask(request, TWO_NUMBERS, decodeRemoteRecovering);
     if (answer === null) return true;
-    this.#inSyncHint = answer.inSyncHint;
+    this.#takeHint(answer.inSyncHint);
     return answer.recovering;
   }
 
-  // --- flush ----------------------------------------------------------------------------------
+  untilWritable(): Awaitable<void> {
+    return this.#lease?.untilGood() ?? undefined;
+  }
+
+  // --- nodes that share the log -----------------------------------------------------------------
+
+  #watchLease(): LeaseWatch {
+    return new LeaseWatch({
+      clock: this.#parts.target.clock,
+      ask: () => this.#ask({ type: ULOG_LEASE }, TWO_NUMBERS, decodeLease),
+      onNews: () => {
+        this.#mayHaveWork = true;
+        this.#parts.onWork?.();
+      },
+    });
+  }
+
+  /**
+   * Departure, where nodes share the log: a server that started anew does not know what the last
+   * one had told, and would not protect it.
+   */
+  get #hint(): number {
+    const isValid = !this.shared || this.#hintGeneration === this.#session.generation;
+    return isValid ? this.#inSyncHint : 0;
+  }
+
+  #takeHint(hint: number): void {
+    this.#inSyncHint = hint;
+    this.#hintGeneration = this.#session.generation;
+  }
+
+  // --- flush --------------------------------------------------------------------------------
 
   async #legsFlushed(): Promise<boolean> {
     if (this.#legsDistrusted) return false;
@@ -300,7 +349,7 @@ class UserspaceLog implements DirtyLog {
     if (this.#cancelDelayedFlush()) await this.#flushLate();
   }
 
-  // --- answers --------------------------------------------------------------------------------
+  // --- answers ------------------------------------------------------------------------------
 
   /** Null where the server answers with an error, or with what cannot be understood. */
   async #ask<T>(

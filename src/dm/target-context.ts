@@ -9,6 +9,8 @@ import type { BlockDevice } from '../block/block-device.ts';
 export interface DeviceUse {
   /** It is shown in lists and never read or written here: somebody else may have it locked. */
   readonly listedOnly?: boolean;
+  /** Other nodes write it, too: it is locked against all but those who say the same. */
+  readonly shared?: boolean;
 }
 
 export interface TargetContext {

@@ -7,6 +7,8 @@
  */
 
 import { assert } from '../base/assert.ts';
+import { EBUSY } from '../base/errno.ts';
+import { UserError } from '../base/failure.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import type { DeviceUse } from './target-context.ts';
 
@@ -20,6 +22,7 @@ export interface DeviceOpener {
 interface Entry {
   readonly identity: string;
   readonly listedOnly: boolean;
+  readonly shared: boolean;
   readonly device: BlockDevice;
   users: number;
 }
@@ -36,6 +39,7 @@ export class UnderlyingDevices {
 
   get(name: string, use: DeviceUse = {}): Promise<BlockDevice> {
     const listedOnly = use.listedOnly ?? false;
+    const shared = use.shared ?? false;
     return this.#inTurn(async () => {
       const identity = await this.#opener.identify(name);
       let entry = this.#entries.find(
@@ -43,9 +47,10 @@ export class UnderlyingDevices {
       );
       if (entry === undefined) {
         const device = await this.#opener.open(name, use);
-        entry = { identity, listedOnly, device, users: 0 };
+        entry = { identity, listedOnly, shared, device, users: 0 };
         this.#entries.push(entry);
       }
+      if (entry.shared !== shared) throw mixedUse(name, entry.shared);
       entry.users += 1;
       return entry.device;
     });
@@ -68,4 +73,13 @@ export class UnderlyingDevices {
     this.#turn = result.catch(() => undefined);
     return result;
   }
+}
+
+function mixedUse(name: string, isShared: boolean): UserError {
+  const [now, then] = isShared ? ['with other nodes', 'alone'] : ['alone', 'with other nodes'];
+  return new UserError(
+    'device-busy',
+    `Cannot open "${name}": it is in use here ${now}, must not be used ${then} at the same time`,
+    { errno: EBUSY, hint: 'Remove the device that uses it first.' },
+  );
 }

@@ -88,7 +88,7 @@ async function createMirror(
     const legCount = parseLegCount(rest);
     for (let index = 0; index < legCount; index++) {
       const { deviceName, offset } = parseLeg(rest, index);
-      const device = await openLeg(context, deviceName, index);
+      const device = await openLeg(context, deviceName, index, log.shared === true);
       legs.push(new Leg({ index, device, offset: toSector(offset) }));
     }
     const features = parseFeatures(rest.slice(1 + legCount * 2));
@@ -129,9 +129,9 @@ async function createLog(
   }
 }
 
-async function openLeg(context: TargetContext, name: string, index: number) {
+async function openLeg(context: TargetContext, name: string, index: number, shared: boolean) {
   try {
-    return await context.getDevice(name);
+    return await context.getDevice(name, shared ? { shared } : {});
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(error.code, `Cannot open leg ${index}: ${error.message}`, {

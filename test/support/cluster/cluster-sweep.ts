@@ -138,7 +138,7 @@ async function writer(cluster: SimCluster, node: SimNode, name: string): Promise
   await Promise.all(lanes);
 }
 
-/** Nothing goes wrong any more: all comes into sync, legs are equal, nothing acknowledged is lost. */
+/** Nothing goes wrong any more: all comes into sync, legs are equal, what was promised is there. */
 async function finish(cluster: SimCluster): Promise<void> {
   const isDone = (): boolean => {
     const { replica } = cluster;

@@ -247,9 +247,8 @@ export class SimNode {
     this.#lease = lease;
     this.#server = new LogServer({
       implementations: alter === undefined ? implementations : implementations.map(alter),
-      clock,
       log: silentLogger,
-      orphanMs: LEASE_MS,
+      orphans: { clock, afterMs: LEASE_MS },
     });
     this.#connect();
   }
@@ -274,7 +273,8 @@ export class SimNode {
     const { implementation, nosync } = cluster.options;
     const words = [UUID, implementation, ...(implementation === 'clustered-disk' ? ['log'] : [])];
     words.push(String(REGION_SECTORS), ...(nosync === true ? ['nosync'] : []));
-    const table = `0 ${SECTORS} mirror userspace ${words.length} ${words.join(' ')} 2 leg0 0 leg1 0`;
+    const log = `userspace ${words.length} ${words.join(' ')}`;
+    const table = `0 ${SECTORS} mirror ${log} 2 leg0 0 leg1 0`;
     this.#connect();
     await device.load(parseTable(table));
     await device.resume();
