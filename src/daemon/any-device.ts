@@ -16,6 +16,7 @@ import {
 } from '../block/open-device.ts';
 import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
 import { isRemoteName, parseRemoteName, remoteIdentity } from '../nbd/client/remote-name.ts';
+import { loadClientTls } from './client-credentials.ts';
 import { SystemClock } from './system-clock.ts';
 
 export interface OpenAnyDeviceOptions extends OpenDeviceOptions {
@@ -27,7 +28,7 @@ export interface OpenAnyDeviceOptions extends OpenDeviceOptions {
 export function openAnyDevice(name: string, options: OpenAnyDeviceOptions): Promise<OpenedDevice> {
   if (!isRemoteName(name)) return openDevice(name, options);
   const { readOnly, clock = new SystemClock(), log = silentLogger } = options;
-  return openNbdDevice(name, { readOnly, clock, log, forOneLook: true });
+  return openNbdDevice(name, { readOnly, clock, log, loadTls: loadClientTls, forOneLook: true });
 }
 
 /** Equal for two names of the same thing. @throws UserError for a name that means nothing. */

@@ -17,6 +17,7 @@ import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
 import { parseRemoteName, remoteIdentity } from '../nbd/client/remote-name.ts';
 import { printable } from '../nbd/printable.ts';
 import type { ListenAddress } from '../nbd/transport.ts';
+import { loadClientTls } from './client-credentials.ts';
 
 export interface RemoteDevicesOptions {
   readonly clock: Clock;
@@ -59,7 +60,7 @@ export class RemoteDevices {
     }
     const identity = remoteIdentity(remote);
     const count = this.#nextLife(identity);
-    const device = await openNbdDevice(name, { readOnly, clock, log });
+    const device = await openNbdDevice(name, { readOnly, clock, log, loadTls: loadClientTls });
     this.#lives.set(identity, { device, count });
     return device;
   }

@@ -61,10 +61,10 @@ export interface PskCredentials {
 export type TlsCredentials = X509Credentials | PskCredentials;
 
 /** Older versions have known weaknesses; nbd-client 3.24 speaks nothing newer. */
-const VERSION_MIN = 'TLSv1.2';
+export const VERSION_MIN = 'TLSv1.2';
 
 /** Forward secrecy first, nothing without authentication. For 1.3, then for 1.2. */
-const PSK_CIPHERS = [
+export const PSK_CIPHERS = [
   ...['TLS_AES_128_GCM_SHA256', 'TLS_CHACHA20_POLY1305_SHA256', 'TLS_AES_256_GCM_SHA384'],
   ...['ECDHE-PSK-CHACHA20-POLY1305', 'DHE-PSK-AES256-GCM-SHA384', 'DHE-PSK-AES128-GCM-SHA256'],
   ...['DHE-PSK-CHACHA20-POLY1305', 'ECDHE-PSK-AES256-CBC-SHA384', 'ECDHE-PSK-AES128-CBC-SHA256'],

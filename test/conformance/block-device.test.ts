@@ -10,6 +10,7 @@ import { AIO_POLICIES } from '../../src/block/lane.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { openDevice } from '../../src/block/open-device.ts';
 import { SubrangeDevice } from '../../src/block/subrange-device.ts';
+import { loadClientTls } from '../../src/daemon/client-credentials.ts';
 import { SystemClock } from '../../src/daemon/system-clock.ts';
 import { openNbdDevice } from '../../src/nbd/client/open-nbd-device.ts';
 import { NbdServer } from '../../src/nbd/server.ts';
@@ -75,7 +76,12 @@ for (const kind of ['unix', 'tcp'] as const) {
         else await server.listenTcp('127.0.0.1', 0);
         const uri = formatNbdUri(server.addresses()[0]!, 'data');
         const name = `${uri}${kind === 'unix' ? '&' : '?'}${word}`;
-        const device = await openNbdDevice(name, { readOnly: false, clock, log: silentLogger });
+        const device = await openNbdDevice(name, {
+          readOnly: false,
+          clock,
+          log: silentLogger,
+          loadTls: loadClientTls,
+        });
         const dispose = (): Promise<void> => server.stop({ graceMs: 0 });
         return { device, medium: () => under.bytes, dispose };
       });

@@ -34,6 +34,7 @@ export interface ForeignServerOptions {
 
 export class ForeignServer {
   readonly socket: string;
+  readonly image: string;
   readonly #program: ForeignProgram;
   readonly #options: ForeignServerOptions;
   #child: ChildProcess | null = null;
@@ -42,6 +43,7 @@ export class ForeignServer {
   constructor(t: Test, program: ForeignProgram, options: ForeignServerOptions) {
     this.#program = program;
     this.#options = options;
+    this.image = options.image;
     this.socket = join(options.directory, `${options.name}.sock`);
     t.teardown(() => this.kill());
   }

@@ -42,6 +42,7 @@ export class Impostor {
   constructor({ form = 'simple', contexts = [] }: ImpostorOptions = {}) {
     this.connection = new ClientConnection({
       connect: () => this.transport,
+      tls: null,
       negotiation: negotiateTransmission({ exportName: 'data', form, contexts }),
       clock: this.clock,
       handshakeMsMax: 1000,

@@ -95,6 +95,7 @@ export class RemoteMachine {
         else this.clock.defer(() => onError(new Error('connect ECONNREFUSED')));
         return pair.client;
       },
+      tls: null,
       exportName: 'data',
       form: 'structured',
       connections,

@@ -11,6 +11,7 @@
 import { assert } from '../../base/assert.ts';
 import type { Clock, Timer } from '../../base/clock.ts';
 import { EXTENDED, STRUCTURED } from '../codec/reply-codec.ts';
+import type { TlsUpgrade } from '../tls.ts';
 import type { Transport } from '../transport.ts';
 import { ClientHandshake } from './client-handshake.ts';
 import type { ClientRequest } from './client-request.ts';
@@ -21,15 +22,11 @@ import { ReplyReader } from './reply-reader.ts';
 import { RequestSender } from './request-sender.ts';
 import { RequestSlots } from './request-slots.ts';
 
-/** A stream that may be encrypted after it has begun. */
-export interface ClientTransport extends Transport {
-  /** Present where TLS is wanted: encrypts, and calls `ready` when that is done. */
-  readonly startTls?: (ready: () => void) => void;
-}
-
 export interface ClientConnectionOptions<T> {
   /** Begins to connect; `onError` tells later why it failed. */
-  readonly connect: (onError: (error: Error) => void) => ClientTransport;
+  readonly connect: (onError: (error: Error) => void) => Transport;
+  /** Nothing is said in the clear but STARTTLS; null: everything is. */
+  readonly tls?: TlsUpgrade | null;
   readonly negotiation: Negotiation<T>;
   readonly clock: Clock;
   /** From the first step of connecting to the end of the handshake; 0 for no limit. */
@@ -46,7 +43,7 @@ export interface ClientConnectionOptions<T> {
 
 export class ClientConnection<T = ClientNegotiated> {
   readonly #options: ClientConnectionOptions<T>;
-  readonly #transport: ClientTransport;
+  readonly #transport: Transport;
   readonly #inbox = new Inbox();
   readonly #handshake: ClientHandshake<T>;
   #deadline: Timer | null;
@@ -55,6 +52,8 @@ export class ClientConnection<T = ClientNegotiated> {
   #sender: RequestSender | null = null;
   /** Requests whose answers are complete while the transport still has bytes of them. */
   #answeredEarly = 0;
+  /** Between the clear and TLS: nothing is read. */
+  #isEncrypting = false;
   #isLost = false;
   #isClosed = false;
 
@@ -65,10 +64,7 @@ export class ClientConnection<T = ClientNegotiated> {
     this.#handshake = new ClientHandshake<T>({
       negotiation: options.negotiation,
       send: (bytes) => transport.send(bytes, nothing),
-      startTls:
-        transport.startTls === undefined
-          ? null
-          : () => transport.startTls!(() => this.#handshake.continueEncrypted()),
+      startTls: options.tls ? () => this.#startTls(options.tls!) : null,
     });
     const { clock, handshakeMsMax: limit } = options;
     const late = `Server has not answered within ${limit / 1000} s`;
@@ -135,6 +131,7 @@ export class ClientConnection<T = ClientNegotiated> {
       } else {
         this.#inbox.received(size);
         if (this.#handshake.advance(this.#inbox)) this.#begin();
+        if (this.#isEncrypting) return false;
       }
     } catch (error) {
       if (!(error instanceof NbdConnectionError)) throw error;
@@ -152,6 +149,22 @@ export class ClientConnection<T = ClientNegotiated> {
       done += size;
     }
     return !this.#isLost;
+  }
+
+  /** Once nothing is read any more: the caller is still in the middle of a read. */
+  #startTls(tls: TlsUpgrade): void {
+    this.#isEncrypting = true;
+    this.#options.clock.defer(() => {
+      if (this.#isLost) return;
+      assert(this.#transport.encrypt !== undefined, 'TLS is wanted where there is no socket');
+      this.#transport.encrypt(tls, (failure) => {
+        if (failure !== null) this.lose(new NbdConnectionError(`TLS: ${failure}`));
+        if (this.#isLost) return;
+        this.#isEncrypting = false;
+        this.#handshake.continueEncrypted();
+        this.#transport.resume();
+      });
+    });
   }
 
   /** The handshake is over; bytes behind it are the first replies. */

@@ -8,13 +8,16 @@
 
 import type { Clock } from '../../base/clock.ts';
 import { TRANSMISSION_FLAGS } from '../constants.ts';
-import { ClientConnection, type ClientTransport } from './client-connection.ts';
+import type { TlsUpgrade } from '../tls.ts';
+import type { Transport } from '../transport.ts';
+import { ClientConnection } from './client-connection.ts';
 import type { ClientRequest } from './client-request.ts';
 import { NbdConnectionError } from './nbd-error.ts';
 import { type ClientNegotiated, negotiateTransmission, type ReplyForm } from './negotiation.ts';
 
 export interface ConnectionGroupOptions {
-  readonly connect: (onError: (error: Error) => void) => ClientTransport;
+  readonly connect: (onError: (error: Error) => void) => Transport;
+  readonly tls: TlsUpgrade | null;
   readonly exportName: string;
   readonly form: ReplyForm;
   readonly connections: number;
@@ -66,10 +69,11 @@ export class ConnectionGroup {
   }
 
   #open(): void {
-    const { connect, clock, handshakeMsMax, exportName, form } = this.#options;
+    const { connect, tls, clock, handshakeMsMax, exportName, form } = this.#options;
     this.#connections.push(
       new ClientConnection({
         connect,
+        tls,
         clock,
         handshakeMsMax,
         negotiation: negotiateTransmission({ exportName, form, contexts: [] }),

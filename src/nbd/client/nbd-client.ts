@@ -10,8 +10,9 @@ import type { Clock } from '../../base/clock.ts';
 import type { ContextStatus } from '../codec/status-codec.ts';
 import { COMMAND_FLAGS, COMMANDS, commandName, TRANSMISSION_FLAGS } from '../constants.ts';
 import { SocketTransport } from '../socket-transport.ts';
-import type { ListenAddress } from '../transport.ts';
-import { ClientConnection, type ClientTransport } from './client-connection.ts';
+import type { TlsUpgrade } from '../tls.ts';
+import type { ListenAddress, Transport } from '../transport.ts';
+import { ClientConnection } from './client-connection.ts';
 import { ClientRequest } from './client-request.ts';
 import { NbdConnectionError, NbdError } from './nbd-error.ts';
 import {
@@ -29,9 +30,10 @@ import {
 
 export interface NbdServerPlace {
   readonly address: ListenAddress;
-  /** How to connect where it is not simply to the address: over TLS, or with no socket at all. */
-  readonly connect?: (onError: (error: Error) => void) => ClientTransport;
-  /** Without it requests leave at once instead of with others, and nobody waits in vain. */
+  /** How to connect where there is no socket. */
+  readonly connect?: (onError: (error: Error) => void) => Transport;
+  readonly tls?: TlsUpgrade | null;
+  /** Without it requests leave as soon as the caller has ended, and nobody waits in vain. */
   readonly clock?: Clock;
   /** For the handshake, with a clock; 0, the default, for no limit. */
   readonly handshakeMsMax?: number;
@@ -61,7 +63,7 @@ interface Waiter {
 
 const IMMEDIATE: Clock = {
   now: () => 0,
-  defer: (task) => task(),
+  defer: (task) => void Promise.resolve().then(task),
   after: () => ({ cancel: () => {} }),
 };
 
@@ -245,12 +247,14 @@ function flagsOf({ fua, noHole, fastZero, df, reqOne }: CommandOptions): number 
 }
 
 function placeOf(place: NbdServerPlace): {
-  connect: (onError: (error: Error) => void) => ClientTransport;
+  connect: (onError: (error: Error) => void) => Transport;
+  tls: TlsUpgrade | null;
   clock: Clock;
   handshakeMsMax: number;
 } {
   return {
     connect: place.connect ?? ((onError) => SocketTransport.connect(place.address, onError)),
+    tls: place.tls ?? null,
     clock: place.clock ?? IMMEDIATE,
     handshakeMsMax: place.handshakeMsMax ?? 0,
   };

@@ -9,7 +9,8 @@ import { SECTOR_SIZE, sectorsToBytes } from '../../base/units.ts';
 import { OPTION_REPLIES, TRANSMISSION_FLAGS } from '../constants.ts';
 import { printable } from '../printable.ts';
 import { SocketTransport } from '../socket-transport.ts';
-import type { ClientTransport } from './client-connection.ts';
+import type { TlsUpgrade } from '../tls.ts';
+import type { UriTls } from '../uri.ts';
 import { NbdDevice, sizeOf } from './nbd-device.ts';
 import { NbdConnectionError, NbdRefusal } from './nbd-error.ts';
 import { RemoteLink } from './remote-link.ts';
@@ -19,6 +20,8 @@ export interface OpenNbdDeviceOptions {
   readonly readOnly: boolean;
   readonly clock: Clock;
   readonly log: Logger;
+  /** Reads the files of credentials that the name speaks of. @throws UserError */
+  readonly loadTls: (tls: UriTls, remote: RemoteName) => TlsUpgrade;
   /** Looks once, whatever the name says of coming back. */
   readonly forOneLook?: boolean;
   /** Memory for unflushed writes; a default of its own. */
@@ -32,19 +35,15 @@ export async function openNbdDevice(
 ): Promise<NbdDevice> {
   const remote = parseRemoteName(name);
   const { clock, log, readOnly } = options;
-  if (remote.tls !== null) {
-    // Never in the clear where encryption was asked for.
-    const cannot = `Cannot open "${printable(name, 200)}"`;
-    throw new UserError('no-tls', `${cannot}: TLS is not there yet for remote devices`);
-  }
+  const tls = remote.tls === null ? null : options.loadTls(remote.tls, remote);
   const reconnectMs = options.forOneLook === true ? 0 : remote.reconnectMs;
   const connections = options.forOneLook === true ? 1 : remote.connections;
-  const connect = connectorOf(remote);
   let link: RemoteLink;
   try {
     link = await RemoteLink.open({
       name: printable(name, 200),
-      connect,
+      connect: (onError) => SocketTransport.connect(remote.address, onError),
+      tls,
       exportName: remote.exportName,
       form: 'structured',
       connections,
@@ -77,11 +76,6 @@ export async function openNbdDevice(
     log.warn(`"${printable(name, 200)}" offers no FLUSH: its writes are taken to be durable`);
   }
   return device;
-}
-
-function connectorOf(remote: RemoteName): (onError: (error: Error) => void) => ClientTransport {
-  const { address } = remote;
-  return (onError) => SocketTransport.connect(address, onError);
 }
 
 function problemOf(name: string, link: RemoteLink, readOnly: boolean): UserError | null {

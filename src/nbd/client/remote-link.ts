@@ -9,7 +9,8 @@
 import type { Clock, Timer } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
 import { transmissionFlagNames } from '../constants.ts';
-import type { ClientTransport } from './client-connection.ts';
+import type { TlsUpgrade } from '../tls.ts';
+import type { Transport } from '../transport.ts';
 import type { ClientRequest } from './client-request.ts';
 import { ConnectionGroup } from './connection-group.ts';
 import { NbdConnectionError } from './nbd-error.ts';
@@ -24,7 +25,8 @@ const GOODBYE_MS_MAX = 2000;
 export interface RemoteLinkOptions {
   /** For messages. */
   readonly name: string;
-  readonly connect: (onError: (error: Error) => void) => ClientTransport;
+  readonly connect: (onError: (error: Error) => void) => Transport;
+  readonly tls: TlsUpgrade | null;
   readonly exportName: string;
   readonly form: ReplyForm;
   readonly connections: number;
