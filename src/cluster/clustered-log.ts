@@ -58,6 +58,11 @@ export class ClusteredLog implements ServedLog {
    * again. It goes on writing them to all legs, and marking them, whatever becomes of them.
    */
   #toldBelow = 0;
+  /**
+   * Regions of which it was told that nobody copies them. It asks next whether they are in sync,
+   * and would write unmarked, on one leg only, what has come out of sync between the questions.
+   */
+  readonly #toldFree = new Set<number>();
   /** Regions whose copy failed here: another node may do better. */
   readonly #failed = new Set<number>();
   /** Of the region being copied, the mark is that of the copy alone. */
@@ -116,6 +121,7 @@ export class ClusteredLog implements ServedLog {
     this.#membership = parts.membership;
     this.#file = parts.file;
     this.#toldBelow = 0;
+    this.#toldFree.clear();
     const result = await this.#membership.join();
     if (result === null) return NO_ANSWER;
     if (result !== OK) {
@@ -158,7 +164,8 @@ export class ClusteredLog implements ServedLog {
 
   inSync(region: Region): boolean {
     if (!this.#isLive) return this.#options.args.syncWord === 'nosync';
-    return region < this.#toldBelow || this.#replica.sync.test(region);
+    if (region < this.#toldBelow || this.#toldFree.has(region)) return true;
+    return this.#replica.sync.test(region);
   }
 
   getSyncCount(): number {
@@ -174,6 +181,8 @@ export class ClusteredLog implements ServedLog {
       return { recovering: false, inSyncHint: this.regionCount };
     }
     const recovering = !this.#replica.sync.test(region);
+    if (recovering) this.#toldFree.delete(region);
+    else this.#toldFree.add(region);
     if (recovering && this.#replica.copying?.region !== region) this.#want(region);
     // All of it only where that is so: a mirror that was told everything asks for no work (10.7).
     const first = this.#replica.sync.findNextZero(0);

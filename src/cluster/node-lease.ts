@@ -35,6 +35,8 @@ export interface NodeLeaseOptions {
 /** Renewals in the life of a lease: two may be lost. */
 const RENEWALS = 4;
 const RETRY_MS = 250;
+/** At a start, beyond the life of a lease that somebody else may have left. */
+const START_PATIENCE_MS = 10_000;
 
 export class NodeLease {
   readonly #options: NodeLeaseOptions;
@@ -83,7 +85,7 @@ export class NodeLease {
    */
   async start(): Promise<void> {
     const { clock, node, lastsMs } = this.#options;
-    const giveUpAtMs = clock.now() + lastsMs + 3000;
+    const giveUpAtMs = clock.now() + lastsMs + START_PATIENCE_MS;
     for (;;) {
       const holder = await this.#acquire();
       if (holder === null) break;
