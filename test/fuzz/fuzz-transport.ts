@@ -7,12 +7,15 @@ import type { Transport, TransportSink } from '../../src/nbd/transport.ts';
 
 /** A socket's place for bytes that come while nobody reads. */
 const PARKING_BYTES = 4096;
+/** Headers are cut in small pieces; a payload of any size is not, which would take for ever. */
+const SMALL_READS = 50;
+const LARGE_READ_BYTES = 2 ** 16;
 /** Of what the server sends at once, in turn. */
 const SHARES_SENT_NOW = [1, 0, 1, 1, 0.5, 0, 1, 0.9];
 
 export class FuzzTransport implements Transport {
   readonly peer = 'fuzz';
-  /** At most so many bytes come with one read. */
+  /** At most so many bytes come with one read, at the beginning of what was fed. */
   readonly readBytesMax: number;
   /** False while the client takes nothing: what is sent stays queued. */
   clientReads = true;
@@ -33,6 +36,8 @@ export class FuzzTransport implements Transport {
   #queuedBytes = 0;
   #pumping = false;
   #sendsNow = 0;
+  /** Since bytes were fed. */
+  #reads = 0;
 
   constructor(options: {
     readonly readBytesMax: number;
@@ -104,6 +109,7 @@ export class FuzzTransport implements Transport {
 
   /** The client sends bytes. */
   feed(bytes: Buffer): void {
+    this.#reads = 0;
     if (bytes.length > 0) this.#pending.push(bytes);
     this.#pump();
   }
@@ -162,7 +168,9 @@ export class FuzzTransport implements Transport {
   #readOnce(): void {
     this.activity += 1;
     const next = this.#pending[0]!;
-    const most = this.#parked ? Math.min(PARKING_BYTES, this.readBytesMax) : this.readBytesMax;
+    this.#reads += 1;
+    const piece = this.#reads > SMALL_READS ? LARGE_READ_BYTES : this.readBytesMax;
+    const most = this.#parked ? Math.min(PARKING_BYTES, piece) : piece;
     let more: boolean;
     let size: number;
     if (this.#parked) {
