@@ -35,14 +35,16 @@ export class FileHoles {
     // A sector of which a part is data is data.
     const zeroes = Math.floor((zeroEnd - start) / SECTOR_SIZE);
     if (zeroes > 0) return { count: zeroes as SectorCount, zero: true, hole: true };
-    this.#dataStart = start;
+    // Whoever reads a file from its beginning on comes to know it as a whole.
+    if (start !== this.#dataEnd) this.#dataStart = start;
     this.#dataEnd = this.#inMemory ? this.#stepToHole(start, end) : this.#nextHole(start, end);
     return this.#data(start, end);
   }
 
   /** Holes were made. */
   forget(): void {
-    this.#dataEnd = this.#dataStart;
+    this.#dataStart = 0;
+    this.#dataEnd = 0;
   }
 
   #data(start: number, end: number): Allocation {

@@ -80,6 +80,11 @@ const OPTIONS: readonly Case[] = [
   { words: '--leg a.img --leg c.img', says: /leg "c.img" does not exist and --size is not given/ },
   { words: `${MIRROR} --aio fast`, says: /--aio is "fast", must be one of auto, inline, pool/ },
   { words: `${MIRROR} --resync-throttle 0`, says: /--resync-throttle is "0", must be 1 to 100/ },
+  {
+    words: `${MIRROR} --mask-handshake 0x10000`,
+    says: /--mask-handshake is "0x10000", must be a number from 0 to 0xffff/,
+  },
+  { words: `${MIRROR} --mask-handshake -1`, says: /--mask-handshake is "-1", must be a number/ },
   { words: `${MIRROR} --listen 127.0.0.1:99999`, says: /port is "99999", must be 0 to 65535/ },
   { words: `${MIRROR} --listen 1:2:3`, says: /must be HOST:PORT/ },
   { words: `${MIRROR} --table-file t`, says: /only one of them is allowed/ },
