@@ -15,7 +15,7 @@ export interface ClusterContext {
 }
 
 /** A mark that the mirror cleared is kept for so long, so that the next write finds it. */
-export const CLEAR_DELAY_MS = 1000;
+export const CLEAR_DELAY_MS = 3000;
 /** Between tries where the store does not answer, or refuses. */
 export const RETRY_MS = 200;
 

@@ -246,6 +246,7 @@ export class ClusteredLog implements ServedLog {
 
   async getResyncWork(): Promise<Region | null | NoAnswer> {
     let work: Region | null = null;
+    const before = this.#markedForCopy;
     const isSettled = await this.#inMarkTurn(() =>
       this.#membership.settle(() => {
         const step = this.#planCopy();
@@ -254,7 +255,13 @@ export class ClusteredLog implements ServedLog {
         return typeof step === 'number' ? 'done' : (step ?? 'done');
       }),
     );
-    return isSettled ? work : NO_ANSWER;
+    if (!isSettled) return NO_ANSWER;
+    if (before !== null && before !== work) {
+      // It asks for work, so that it does not copy: it never heard of that one.
+      if (this.#markedForCopy === before) this.#markedForCopy = null;
+      this.clearRegion(before);
+    }
+    return work;
   }
 
   async setRegionSync(region: Region, inSync: boolean): Promise<IoResult | NoAnswer> {
