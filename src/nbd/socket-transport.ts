@@ -129,10 +129,11 @@ export class SocketTransport implements Transport {
 
   encrypt(upgrade: TlsUpgrade, done: (failure: string | null) => void): void {
     const plain = this.#socket;
-    assert(this.#parked, 'TLS was started while bytes are read in the clear');
     // Behind everything that was sent; what is written to the socket later is encrypted.
     plain.write('', () => {
       if (plain.destroyed) return;
+      // Whoever called was in the middle of a read, and has said since that it wants no more.
+      assert(this.#parked, 'TLS was started while bytes are read in the clear');
       plain.removeListener('end', this.#onEnd).removeListener('close', this.#onClose);
       // A peer that ends in the middle of the TLS handshake ends it; TLS inherits this.
       plain.allowHalfOpen = false;

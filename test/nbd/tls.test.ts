@@ -292,3 +292,21 @@ t.test('a stop says goodbye, a power cut does not', async (t) => {
     t.equal(server.connections.length, 0);
   }
 });
+
+t.test('a client may haggle in the clear for as long as it likes before STARTTLS', async (t) => {
+  if (pki === null) return;
+  for (const tcp of [false, true]) {
+    const { device, place } = await serve(t, x509(), { tcp });
+    device.bytes.fill(9, 0, 512);
+    const client = await TlsTestClient.connect(place);
+    for (let round = 0; round < 3; round++) {
+      const replies = await client.ask(wire.option(3));
+      t.match(replies.at(-1), { type: wire.ERR_TLS_REQD });
+    }
+    await client.startTls(x509Client(pki));
+    await client.ask(wire.go());
+    client.send(wire.read(0, 512));
+    t.ok((await client.receive(16 + 512)).subarray(16).every((byte) => byte === 9));
+    client.socket.destroy();
+  }
+});

@@ -171,7 +171,7 @@ export class ClientConnection<T = ClientNegotiated> {
   #begin(): void {
     this.#deadline?.cancel();
     const result = this.#handshake.result as T;
-    const form = (result as Partial<ClientNegotiated>).form ?? 'simple';
+    const form = (result as Partial<ClientNegotiated> | null)?.form ?? 'simple';
     const replies = new ReplyReader({
       chunks: form === 'simple' ? null : form === 'structured' ? STRUCTURED : EXTENDED,
       inbox: this.#inbox,

@@ -20,36 +20,39 @@ async function serve(t: Test): Promise<{ device: ScriptedDevice; addresses: List
   return { device, addresses: server.addresses() };
 }
 
-t.test('NbdClient does everything, simple and structured, by unix socket and TCP', async (t) => {
-  const { device, addresses } = await serve(t);
-  for (const address of addresses) {
-    for (const form of ['simple', 'structured'] as const) {
-      device.seen.length = 0;
-      const client = await NbdClient.connect({ address, exportName: 'data', form });
-      t.match(client.negotiated, { form, size: 4_194_304, description: 'a disk' });
-      t.equal(client.can('SEND_DF'), form !== 'simple');
-      t.equal(client.can('READ_ONLY'), false);
-      const data = Buffer.alloc(8192, 'data');
-      await client.write(4096, data, { fua: true });
-      t.same(await client.read(4096, 8192), data);
-      t.same(await client.read(0, 0), Buffer.alloc(0));
-      await client.flush();
-      await client.trim(4096, 512, { fua: true });
-      await client.writeZeroes(4608, 512, { fua: true, noHole: true });
-      await client.cache(0, 4096);
-      t.same(await client.read(4096, 1024), Buffer.alloc(1024));
-      t.same(device.seen.slice(0, 5), [
-        'write 8+16 fua',
-        'read 8+16',
-        'flush',
-        'discard 8+1 fua',
-        'write 9+1 fua',
-      ]);
-      t.equal(client.inFlight, 0);
-      await client.disconnect();
+t.test(
+  'NbdClient does everything, simple, structured and extended, by unix socket and TCP',
+  async (t) => {
+    const { device, addresses } = await serve(t);
+    for (const address of addresses) {
+      for (const form of ['simple', 'structured', 'extended'] as const) {
+        device.seen.length = 0;
+        const client = await NbdClient.connect({ address, exportName: 'data', form });
+        t.match(client.negotiated, { form, size: 4_194_304, description: 'a disk' });
+        t.equal(client.can('SEND_DF'), form !== 'simple');
+        t.equal(client.can('READ_ONLY'), false);
+        const data = Buffer.alloc(8192, 'data');
+        await client.write(4096, data, { fua: true });
+        t.same(await client.read(4096, 8192), data);
+        t.same(await client.read(0, 0), Buffer.alloc(0));
+        await client.flush();
+        await client.trim(4096, 512, { fua: true });
+        await client.writeZeroes(4608, 512, { fua: true, noHole: true });
+        await client.cache(0, 4096);
+        t.same(await client.read(4096, 1024), Buffer.alloc(1024));
+        t.same(device.seen.slice(0, 5), [
+          'write 8+16 fua',
+          'read 8+16',
+          'flush',
+          'discard 8+1 fua',
+          'write 9+1 fua',
+        ]);
+        t.equal(client.inFlight, 0);
+        await client.disconnect();
+      }
     }
-  }
-});
+  },
+);
 
 t.test('NbdClient keeps many requests in flight, small and large', async (t) => {
   const { device, addresses } = await serve(t);
@@ -94,6 +97,24 @@ t.test('NbdClient rejects with the number and the words of the server', async (t
     t.same(await client.read(1536, 1), Buffer.alloc(1), 'the connection goes on');
     await client.disconnect();
     await t.rejects(client.read(0, 1), { name: 'NbdConnectionError' });
+  }
+});
+
+t.test('NbdClient asks about exports without using them, and about ranges', async (t) => {
+  const { addresses } = await serve(t);
+  for (const address of addresses) {
+    t.strictSame(await NbdClient.list({ address }), [{ name: 'data', description: 'a disk' }]);
+    t.match(await NbdClient.info({ address }, 'data'), { size: 4_194_304, description: 'a disk' });
+    t.strictSame(await NbdClient.listContexts({ address }, 'data'), ['base:allocation']);
+    await t.rejects(NbdClient.info({ address }, 'none'), { message: /refused INFO: ERR_UNKNOWN/ });
+    for (const form of ['structured', 'extended'] as const) {
+      const contexts = ['base:allocation', 'x:unknown'];
+      const client = await NbdClient.connect({ address, exportName: 'data', form, contexts });
+      const status = await client.blockStatus(0, 65_536, { reqOne: true });
+      t.strictSame([...status], [['base:allocation', [{ length: 65_536, status: 0 }]]]);
+      await t.rejects(client.blockStatus(4_194_304, 512), { name: 'NbdError', code: 22 });
+      await client.disconnect();
+    }
   }
 });
 
