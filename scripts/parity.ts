@@ -43,12 +43,15 @@ async function main(): Promise<number> {
     console.log(USAGE);
     return 0;
   }
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
   const counts = new Map<string, number>();
   let left = options.shrink;
   for (const programs of chunksOf(options)) {
     const judged = await judgePrograms(programs, {
       workers: options.workers,
       bootSeconds: options.bootSeconds,
+      signal: stop.signal,
       onBoot: (line) => console.log(`  ${line}`),
     });
     for (const judgement of judged) {
@@ -62,7 +65,7 @@ async function main(): Promise<number> {
       report(judgement);
       if (verdict !== 'different' || left === 0 || options.replay !== null) continue;
       left -= 1;
-      await shrink(judgement, options);
+      await shrink(judgement, options, stop.signal);
     }
     console.log(summary(counts));
   }
@@ -86,10 +89,11 @@ function report({ program, verdict, difference }: Judgement): void {
   if (difference !== null) console.log(describeDifference(difference));
 }
 
-async function shrink(judgement: Judgement, { seed, steps, keep: keepIn, workers }: Options) {
+async function shrink(judgement: Judgement, options: Options, signal: AbortSignal): Promise<void> {
+  const { seed, steps, keep: keepIn, workers } = options;
   const { name } = judgement.program;
   const shrunk = await shrinkProgram(judgement, {
-    workers,
+    ...{ workers, signal },
     onRound: (program) => console.log(`  shrunk to ${program.steps.length} steps`),
   });
   console.log(`${name}, as small as it gets:`);
@@ -150,6 +154,10 @@ main().then(
     process.exitCode = status;
   },
   (error: unknown) => {
+    if (error instanceof Error && error.name === 'AbortError') {
+      process.exitCode = 130;
+      return;
+    }
     console.error(`parity: ${error instanceof Error ? error.message : String(error)}`);
     console.error(USAGE);
     process.exitCode = 2;

@@ -11,6 +11,10 @@ export interface Outcome {
 
 export interface RunOptions {
   readonly timeoutMs?: number;
+  /** Ends the program, as a timeout does; the promise is rejected then. */
+  readonly signal?: AbortSignal;
+  /** What ends it: one that has children of its own wants to be told. */
+  readonly killSignal?: 'SIGKILL' | 'SIGTERM';
   readonly env?: Readonly<Record<string, string>>;
 }
 
@@ -22,7 +26,8 @@ export function runProgram(command: readonly string[], options: RunOptions = {})
   const child = spawn(program!, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: options.timeoutMs ?? 120_000,
-    killSignal: 'SIGKILL',
+    killSignal: options.killSignal ?? 'SIGKILL',
+    ...(options.signal === undefined ? {} : { signal: options.signal }),
     env: { ...process.env, PATH: path, LC_ALL: 'C', ...options.env },
   });
   let stdout = '';

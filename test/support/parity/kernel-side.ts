@@ -18,6 +18,8 @@ export interface KernelOptions {
   /** The guest ends after this, with what it has. */
   readonly timeoutS: number;
   readonly workers: number;
+  /** The guest ends, and nothing of it stays. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** What became of a program: its transcript, or how it ended without one. */
@@ -44,7 +46,7 @@ export async function runInKernel(
     mkdirSync(join(share, 'out'));
     writeFileSync(join(share, 'guest'), guestProgram(), { mode: 0o755 });
     writeFileSync(join(share, 'programs'), programs.map((lines) => lines.join('\n')).join('\n'));
-    const { workers, settleMs, timeoutS } = options;
+    const { workers, settleMs, timeoutS, signal } = options;
     const seconds = Math.max(5, timeoutS - 15);
     writeFileSync(
       join(share, 'script'),
@@ -58,7 +60,11 @@ export async function runInKernel(
         ...[RUN, '--share', share, '--timeout', String(timeoutS), '--mem', '1536'],
         ...['--', join(share, 'script')],
       ],
-      { timeoutMs: (timeoutS + 30) * 1000 },
+      {
+        timeoutMs: (timeoutS + 30) * 1000,
+        killSignal: 'SIGTERM',
+        ...(signal === undefined ? {} : { signal }),
+      },
     );
     const file = join(share, 'out/results');
     const text = existsSync(file) ? readFileSync(file, 'latin1') : '';

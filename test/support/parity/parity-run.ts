@@ -22,6 +22,8 @@ export interface ParityOptions {
   /** The guest ends after this. A busy machine wants more, for booting takes its share of it. */
   readonly bootSeconds?: number;
   readonly settleMs?: readonly number[];
+  /** Nobody waits any more. */
+  readonly signal?: AbortSignal;
   /** The mirror of our side; another one to plant a difference. */
   readonly mirrorType?: TargetType;
   /** Told of every boot, for people who wait. */
@@ -93,6 +95,7 @@ async function runRound(
     const outcome = await runInKernel(left.map(compileProgram), {
       settleMs: settle,
       timeoutS: bootSeconds,
+      signal: options.signal,
       workers: Math.min(workers, left.length),
     });
     for (const [name, run] of outcome.runs) runs.set(name, run);
