@@ -4,7 +4,7 @@
  */
 
 import { Command, CommanderError } from 'commander';
-import { printable, UserError } from '../base/failure.ts';
+import { escapeControls, UserError } from '../base/failure.ts';
 import { productVersion } from '../daemon/product-version.ts';
 import { compareCommand } from './compare-command.ts';
 import { FAILED, type Shell } from './control-session.ts';
@@ -89,7 +89,7 @@ function explain(error: unknown): number {
   const lines = [`nbd-mirror: ${error.message}`];
   if (error.kernelMessage !== undefined) lines.push(`  the kernel says: ${error.kernelMessage}`);
   if (error.hint !== undefined) lines.push(`  hint: ${error.hint}`);
-  process.stderr.write(lines.map((line) => `${printable(line)}\n`).join(''));
+  process.stderr.write(lines.map((line) => `${escapeControls(line)}\n`).join(''));
   return EXIT_BAD_INPUT;
 }
 

@@ -1,7 +1,7 @@
 /** How a refusal is told: as JSON with a fitting HTTP status, and as the text of a command line. */
 
 import { errnoName } from '../base/errno.ts';
-import { printable, type UserError } from '../base/failure.ts';
+import { escapeControls, type UserError } from '../base/failure.ts';
 import { CommandError } from './command-error.ts';
 
 export interface ErrorReply {
@@ -61,5 +61,5 @@ export function formatError(reply: ErrorReply): string {
     ...(hint === undefined ? [] : [`  hint: ${hint}`]),
     'Command failed.',
   ];
-  return lines.map((line) => `${printable(line)}\n`).join('');
+  return lines.map((line) => `${escapeControls(line)}\n`).join('');
 }
