@@ -8,7 +8,7 @@ import { OK } from '../../src/base/errno.ts';
 import { Prng } from '../../src/base/prng.ts';
 import { SECTOR_SIZE } from '../../src/base/units.ts';
 import { detachLeg } from '../../src/daemon/split-leg.ts';
-import type { TableRecord } from '../../src/daemon/table-record.ts';
+import type { RecordedTable, TableRecord } from '../../src/daemon/table-record.ts';
 import { encodeLogHeader, LOG_MAGIC, LOG_VERSION } from '../../src/dirtylog/log-header.ts';
 import { parseMirrorLine } from '../../src/mirror/mirror-line.ts';
 import type { RepairPolicies } from '../../src/mirror/repair-table.ts';
@@ -230,21 +230,40 @@ function imagesAfter(states: readonly DeviceState[], prng: Prng | 'lost' | 'kept
   );
 }
 
-/** Everything that is wrong with a machine that starts from these images. */
-async function judge(life: Life, images: Images, policies: RepairPolicies): Promise<string[]> {
-  const { recorded } = life.machine;
+/** What a cut leaves. */
+interface Remains {
+  readonly images: Images;
+  readonly recorded: RecordedTable;
+}
+
+/** A machine that starts from them. */
+function revive(
+  { images, recorded }: Remains,
+  policies: RepairPolicies,
+  options: { readonly cutAt?: number } = {},
+): RepairMachine {
+  const { lines: table, unsettled } = recorded;
+  return new RepairMachine({ images, table, unsettled, policies, seed: 'next life', ...options });
+}
+
+interface Verdict {
+  /** Everything that is wrong with a machine that starts from these remains. */
+  readonly problems: readonly string[];
+  /** In that machine's life. */
+  readonly events: number;
+}
+
+async function judge(
+  expected: Expected,
+  remains: Remains,
+  policies: RepairPolicies,
+): Promise<Verdict> {
   const problems: string[] = [];
-  const machine = new RepairMachine({
-    images,
-    table: recorded.lines,
-    unsettled: recorded.unsettled,
-    policies,
-    seed: 'second life',
-  });
+  const machine = revive(remains, policies);
   const readAll = async (when: string): Promise<void> => {
     for (let sector = 0; sector < DATA_SECTORS; sector++) {
       const [fill] = await machine.read(sector);
-      if (!life.expected.allows(sector, fill!)) {
+      if (!expected.allows(sector, fill!)) {
         problems.push(`${when}: sector ${sector} holds ${fill}`);
       }
     }
@@ -266,7 +285,22 @@ async function judge(life: Life, images: Images, policies: RepairPolicies): Prom
       if (!Buffer.from(bytes).equals(first![1])) problems.push(`${name} differs from ${first![0]}`);
     }
   });
-  return problems;
+  return { problems, events: machine.events };
+}
+
+/** The power is cut once more while the machine starts, resynchronises, and settles its table. */
+async function cutAgain(
+  remains: Remains,
+  policies: RepairPolicies,
+  { cutAt, prng }: { readonly cutAt: number; readonly prng: Prng },
+): Promise<Remains> {
+  const machine = revive(remains, policies, { cutAt });
+  await machine.run(async () => {
+    await machine.start();
+    await machine.inSync();
+    await machine.idle();
+  });
+  return { images: imagesAfter(machine.states(), prng), recorded: machine.recorded };
 }
 
 interface Sweep {
@@ -284,12 +318,26 @@ async function sweep(
   const problems: string[] = [];
   let cuts = 0;
   const examine = async (life: Life, when: string): Promise<void> => {
+    const { policies } = story;
+    const { recorded } = life.machine;
     const states = life.machine.states();
-    for (const fates of ['lost', 'kept', new Prng(when)] as const) {
+    const prng = new Prng(when);
+    const check = async (name: string, remains: Remains): Promise<number> => {
       cuts += 1;
-      const found = await judge(life, imagesAfter(states, fates), story.policies);
+      const found = await judge(life.expected, remains, policies);
+      const where = `${story.name}, ${when}, ${name}`;
+      problems.push(...found.problems.map((problem) => `${where}: ${problem}`));
+      return found.events;
+    };
+    for (const fates of ['lost', 'kept', prng] as const) {
+      const remains = { images: imagesAfter(states, fates), recorded };
       const name = typeof fates === 'string' ? fates : 'drawn';
-      problems.push(...found.map((problem) => `${story.name}, ${when}, ${name}: ${problem}`));
+      const events = await check(name, remains);
+      for (let again = 0; fates === prng && again < CUTS_AGAIN && events > 0; again++) {
+        const cutAt = prng.between(1, events);
+        const left = await cutAgain(remains, policies, { cutAt, prng });
+        await check(`${name}, again at ${cutAt}`, left);
+      }
     }
   };
   for (let event = uncut.firstEvent; event <= uncut.machine.events; event += stride) {
@@ -300,6 +348,8 @@ async function sweep(
   return { cuts, problems, uncut };
 }
 
+/** After each cut one machine is cut so often again, somewhere in its next life. */
+const CUTS_AGAIN = byEffort({ quick: 1, standard: 1, full: 5 });
 const STRIDE = byEffort({ quick: 11, standard: 3, full: 1 });
 
 for (const story of STORIES) {
