@@ -5,6 +5,7 @@
  * (the mirror's constructor already takes a turn) are nobody's, as in the kernel.
  */
 
+import type { Clock } from '../base/clock.ts';
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
@@ -70,7 +71,8 @@ export class Table {
     let table: Table | null = null;
     try {
       let end = 0;
-      for (const line of lines) {
+      for (const [index, line] of lines.entries()) {
+        if (index > 0 && index % LINES_AT_A_TIME === 0) await pause(environment.clock);
         checkPlace(line, end);
         const type = environment.targetTypes.get(line.type);
         const context: TargetContext = {
@@ -173,6 +175,13 @@ export class Table {
       return `${placeOf(placed)} ${report === '' ? '' : `${about}${report};`}`;
     });
   }
+}
+
+/** A table may have tens of thousands of lines, and other devices have clients. */
+const LINES_AT_A_TIME = 256;
+
+function pause(clock: Clock): Promise<void> {
+  return new Promise((resolve) => void clock.after(0, resolve));
 }
 
 /** The first three words of its lines. */

@@ -90,6 +90,24 @@ t.test('MappedDevice.resume() with a new table suspends first, by itself', async
   t.equal(logWrites(), written, 'and writes nothing more');
 });
 
+t.test('MappedDevice.load() of a long table lets others have their turn', async (t) => {
+  const rig = new MirrorRig();
+  const lines = Array.from({ length: 2000 }, (_, index) => `${index * 8} 8 zero`);
+  let turns = 0;
+  let loaded = false;
+  const tick = (): void => {
+    turns += 1;
+    if (!loaded) rig.clock.after(0, tick);
+  };
+  rig.clock.after(0, tick);
+  const loading = rig.device.load(parseTable(lines.join('\n'))).then(() => {
+    loaded = true;
+  });
+  await rig.perform(loading);
+  t.equal(rig.device.inactiveTable?.targets.length, 2000);
+  t.ok(turns > 5, `${turns} turns of somebody else`);
+});
+
 t.test('MappedDevice.load() keeps the live table when the new one is refused', async (t) => {
   const rig = new MirrorRig();
   await rig.start('0 32 linear leg0 0');
