@@ -31,8 +31,8 @@ export function blockDeviceFacts(fd: number, rdev: number): BlockDeviceFacts | n
     readOnly: geometry.readOnly,
     rotational: queueValue(queue, 'rotational') > 0,
     space: {
-      discard: discards ? (...range) => calls.blockDiscard(...range) : null,
-      writeZeroes: zeroes ? (...range) => calls.zeroRange(...range) : null,
+      discard: discards ? calls.blockDiscard : null,
+      writeZeroes: zeroes ? calls.zeroRange : null,
     },
   };
 }

@@ -10,7 +10,7 @@
 
 import { close, fdatasync } from 'node:fs';
 import { assert, unreachable } from '../base/assert.ts';
-import { EINTR, EIO, EROFS, errnoName, type IoResult, OK } from '../base/errno.ts';
+import { EAGAIN, EINTR, EIO, EROFS, errnoName, type IoResult, OK } from '../base/errno.ts';
 import {
   bytesToSectors,
   SECTOR_SIZE,
@@ -23,23 +23,25 @@ import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device
 import { checkBio, describeBio } from './check-bio.ts';
 import { DataSync } from './data-sync.ts';
 import { FileHoles } from './file-holes.ts';
-import { FileTransfer } from './file-transfer.ts';
 import { type AioPolicy, Lane, type LaneMeter } from './lane.ts';
 import { nativeCalls } from './native-calls.ts';
+import { PooledTransfers } from './pooled-transfers.ts';
+import type { SpaceCall } from './space-call.ts';
 
 /**
- * Larger transfers go to the pool: there two legs are copied by two cores side by side, and the
- * loop takes the next request meanwhile. Measured with two legs on tmpfs and 4 requests in flight:
- * the pool is ahead from 256 KiB on, and for reads, of one leg, from 512 KiB on.
+ * Larger transfers go to the pool, and the loop takes the next request meanwhile: reads, of one
+ * leg, are ahead there from 512 KiB on. Of what comes together, all but the last is given to the
+ * pool from some size on, and the last is copied by the loop itself: two legs on two cores.
  */
-const INLINE_WRITE_BYTES_MAX = 128 * 1024;
-const INLINE_READ_BYTES_MAX = 256 * 1024;
+const INLINE_WRITE_BYTES_MAX = 2 ** 21;
+const INLINE_READ_BYTES_MAX = 2 ** 19;
+const ASIDE_BYTES_MIN = 2 ** 15;
 
 /** How ranges are given back and zeroed: by hole punching, or by calls for block devices. */
 export interface SpaceCalls {
   /** Null where the storage cannot do it. */
-  readonly discard: ((fd: number, offset: number, length: number) => IoResult) | null;
-  readonly writeZeroes: ((fd: number, offset: number, length: number) => IoResult) | null;
+  readonly discard: SpaceCall | null;
+  readonly writeZeroes: SpaceCall | null;
 }
 
 export interface FileDeviceOptions {
@@ -70,10 +72,15 @@ export class FileDevice implements BlockDevice {
   readonly #holes: FileHoles;
   readonly #space: SpaceCalls;
   readonly #isVolatile: boolean;
+  /** The file system tells whether a read would wait; found out by the first one. */
+  #readsCached: boolean;
   readonly #sync: DataSync;
   readonly #readLane: Lane;
   readonly #writeLane: Lane;
-  readonly #spareTransfers: FileTransfer[] = [];
+  readonly #pooled: PooledTransfers;
+  /** One at a time: the file system lets them wait for each other anyway. */
+  #isChangingSpace = false;
+  readonly #spaceWaiting: Bio[] = [];
   #isClosed = false;
 
   constructor(options: FileDeviceOptions) {
@@ -88,15 +95,27 @@ export class FileDevice implements BlockDevice {
       rotational: options.rotational,
     };
     this.#fd = options.fd;
+    this.#pooled = new PooledTransfers(options.fd, (bio, result) => this.#finish(bio, result));
     this.#holes = new FileHoles(options);
     this.#space = options.space;
     this.#isVolatile = options.isVolatile;
+    this.#readsCached = options.aio === 'auto' && !options.isVolatile;
     this.#sync = new DataSync(options.name, (onEnd) => fdatasync(options.fd, onEnd));
     // What lives in memory is not waited for.
     const policy = options.aio;
     const meter = options.isVolatile ? null : options.meter;
-    this.#readLane = new Lane({ policy, inlineBytesMax: INLINE_READ_BYTES_MAX, meter });
-    this.#writeLane = new Lane({ policy, inlineBytesMax: INLINE_WRITE_BYTES_MAX, meter });
+    this.#readLane = new Lane({
+      policy,
+      inlineBytesMax: INLINE_READ_BYTES_MAX,
+      asideBytesMin: ASIDE_BYTES_MIN,
+      meter,
+    });
+    this.#writeLane = new Lane({
+      policy,
+      inlineBytesMax: INLINE_WRITE_BYTES_MAX,
+      asideBytesMin: ASIDE_BYTES_MIN,
+      meter,
+    });
   }
 
   /** Storage was found to be too slow for the event loop, so that the pool does the work. */
@@ -146,22 +165,20 @@ export class FileDevice implements BlockDevice {
   }
 
   #transfer(bio: Bio, lane: Lane): void {
-    const byteCount = bio.count * SECTOR_SIZE;
-    if (lane.isInline(byteCount)) {
+    const byteCount = lengthOf(bio);
+    if (bio.op === 'read' && this.#readsCached && byteCount <= INLINE_READ_BYTES_MAX) {
+      this.#readCached(bio);
+      return;
+    }
+    if (lane.isInline(byteCount, bio.aside)) {
       lane.begin();
       const result = this.#transferInline(bio);
       lane.end(byteCount);
       this.#finish(bio, result);
       return;
     }
-    const transfer = this.#spareTransfers.pop() ?? new FileTransfer(this.#fd, this.#pooled);
-    transfer.start(bio);
+    this.#pooled.start(bio);
   }
-
-  readonly #pooled = (transfer: FileTransfer, bio: Bio, result: IoResult): void => {
-    this.#spareTransfers.push(transfer);
-    this.#finish(bio, result);
-  };
 
   #transferInline(bio: Bio): IoResult {
     const calls = this.#calls;
@@ -181,6 +198,17 @@ export class FileDevice implements BlockDevice {
     }
   }
 
+  /** What is in the page cache is read inline, all else by the pool: no read ever waits here. */
+  #readCached(bio: Bio): void {
+    const count = this.#calls.readCached(this.#fd, bio.data!, startOf(bio));
+    if (count === lengthOf(bio)) {
+      this.#finish(bio, OK);
+      return;
+    }
+    if (count < 0 && count !== -EAGAIN) this.#readsCached = false;
+    this.#pooled.start(bio);
+  }
+
   #changeSpace(bio: Bio): void {
     if (this.capabilities.readOnly) {
       this.#finish(bio, EROFS);
@@ -188,7 +216,22 @@ export class FileDevice implements BlockDevice {
     }
     const change = bio.op === 'discard' ? this.#space.discard : this.#space.writeZeroes;
     assert(change !== null, `"${this.name}" does not ${bio.op}`);
-    const result = change(this.#fd, bio.sector * SECTOR_SIZE, bio.count * SECTOR_SIZE);
+    if (this.#isVolatile) {
+      this.#spaceChanged(bio, change.now(this.#fd, startOf(bio), lengthOf(bio)));
+    } else if (this.#isChangingSpace) {
+      this.#spaceWaiting.push(bio);
+    } else {
+      this.#isChangingSpace = true;
+      change.later(this.#fd, startOf(bio), lengthOf(bio), (result) => {
+        this.#isChangingSpace = false;
+        const next = this.#spaceWaiting.shift();
+        if (next !== undefined) this.#changeSpace(next);
+        this.#spaceChanged(bio, result);
+      });
+    }
+  }
+
+  #spaceChanged(bio: Bio, result: IoResult): void {
     this.#holes.forget();
     this.#finish(bio, result);
   }
@@ -207,4 +250,12 @@ export class FileDevice implements BlockDevice {
   #explain(bio: Bio, result: IoResult): string {
     return `${describeBio(bio)} of "${this.name}" failed with ${errnoName(result)}`;
   }
+}
+
+function startOf(bio: Bio): number {
+  return bio.sector * SECTOR_SIZE;
+}
+
+function lengthOf(bio: Bio): number {
+  return bio.count * SECTOR_SIZE;
 }

@@ -42,6 +42,7 @@ const QUICK_PROBES_NEEDED = 4;
 export class Lane {
   readonly #policy: AioPolicy;
   readonly #inlineBytesMax: number;
+  readonly #asideBytesMin: number;
   readonly #meter: LaneMeter | null;
   #waitUs = 0;
   #isSlow = false;
@@ -56,9 +57,15 @@ export class Lane {
    * Transfers of more than `inlineBytesMax` go to the pool even where they do not wait. Without a
    * meter that is all there is to it.
    */
-  constructor(options: { policy: AioPolicy; inlineBytesMax: number; meter: LaneMeter | null }) {
+  constructor(options: {
+    policy: AioPolicy;
+    inlineBytesMax: number;
+    asideBytesMin: number;
+    meter: LaneMeter | null;
+  }) {
     this.#policy = options.policy;
     this.#inlineBytesMax = options.inlineBytesMax;
+    this.#asideBytesMin = options.asideBytesMin;
     this.#meter = options.policy === 'auto' ? options.meter : null;
   }
 
@@ -68,9 +75,10 @@ export class Lane {
   }
 
   /** True where the caller should transfer inline, between `begin` and `end`. */
-  isInline(byteCount: number): boolean {
+  isInline(byteCount: number, aside: boolean): boolean {
     if (this.#policy !== 'auto') return this.#policy === 'inline';
-    if (byteCount > this.#inlineBytesMax) return false;
+    if (byteCount > this.#inlineBytesMax || (aside && byteCount >= this.#asideBytesMin))
+      return false;
     if (!this.#isSlow) return true;
     this.#untilProbe -= 1;
     return this.#untilProbe <= 0;

@@ -5,6 +5,7 @@
 
 import koffi from 'koffi';
 import { EIO, ENXIO, type IoResult, OK } from '../base/errno.ts';
+import type { SpaceCall } from './space-call.ts';
 
 /** flock(2). */
 export const LOCK_SH = 1;
@@ -20,6 +21,9 @@ const FALLOC_FL_ZERO_RANGE = 0x10;
 const SEEK_END = 2;
 const SEEK_DATA = 3;
 const SEEK_HOLE = 4;
+
+/** preadv2(2): fails with EAGAIN where it would wait for storage. */
+const RWF_NOWAIT = 8;
 
 /** send(2). */
 const MSG_DONTWAIT = 0x40;
@@ -46,14 +50,19 @@ const BLKDISCARD = 0x1277;
 const BLKGETSIZE64 = 0x80081272;
 
 type IntCall = (...args: (number | ArrayBufferView)[]) => number;
+type Returned = (error: Error | null, returned: number) => void;
+type AnyThreadCall = IntCall & { async(...args: (number | ArrayBufferView | Returned)[]): void };
 
 export class NativeCalls {
-  readonly #fallocate: IntCall;
+  readonly #fallocate: AnyThreadCall;
   readonly #flock: IntCall;
-  readonly #ioctl: IntCall;
+  readonly #ioctl: AnyThreadCall;
   readonly #lseek: IntCall;
   readonly #prctl: IntCall;
   readonly #pread: IntCall;
+  readonly #preadv2: IntCall;
+  readonly #vector = new BigUint64Array(2);
+  readonly #vectorBytes = new Uint8Array(this.#vector.buffer);
   readonly #pwrite: IntCall;
   readonly #send: IntCall;
   readonly #setsockopt: IntCall;
@@ -70,6 +79,9 @@ export class NativeCalls {
     this.#lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
     this.#prctl = libc.func('int prctl(int option, unsigned long argument)');
     this.#pread = libc.func('int64_t pread(int fd, _Out_ uint8_t *bytes, size_t size, int64_t at)');
+    this.#preadv2 = libc.func(
+      'int64_t preadv2(int fd, const uint8_t *vector, int count, int64_t at, int flags)',
+    );
     this.#pwrite = libc.func(
       'int64_t pwrite(int fd, const uint8_t *bytes, size_t size, int64_t at)',
     );
@@ -84,16 +96,15 @@ export class NativeCalls {
     return this.#outcome(this.#flock(fd, operation));
   }
 
-  /** Gives the range back to the file system; it reads as zeros. The file's size stays. */
-  punchHole(fd: number, offset: number, length: number): IoResult {
-    const mode = FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE;
-    return this.#outcome(this.#fallocate(fd, mode, offset, length));
-  }
+  /** Gives a range back to the file system; it reads as zeros. The file's size stays. */
+  readonly punchHole = this.#fallocation(FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE);
 
-  zeroRange(fd: number, offset: number, length: number): IoResult {
-    const mode = FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE;
-    return this.#outcome(this.#fallocate(fd, mode, offset, length));
-  }
+  readonly zeroRange = this.#fallocation(FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE);
+
+  readonly blockDiscard = this.#spaceCall((fd, offset, length) => {
+    const range = new BigUint64Array([BigInt(offset), BigInt(length)]);
+    return { call: this.#ioctl, args: [fd, BLKDISCARD, new Uint8Array(range.buffer)] };
+  });
 
   /**
    * Where data begins at or behind `offset`; null where there is none, `offset` if nobody knows.
@@ -111,6 +122,14 @@ export class NativeCalls {
    */
   readAt(fd: number, bytes: Uint8Array, position: number): number {
     const count = this.#pread(fd, bytes, bytes.length, position);
+    return count >= 0 ? count : -(koffi.errno() || EIO);
+  }
+
+  /** Reads only what is in memory already; minus EAGAIN where nothing is. */
+  readCached(fd: number, bytes: Uint8Array, position: number): number {
+    this.#vector[0] = koffi.address(bytes);
+    this.#vector[1] = BigInt(bytes.length);
+    const count = this.#preadv2(fd, this.#vectorBytes, 1, position, RWF_NOWAIT);
     return count >= 0 ? count : -(koffi.errno() || EIO);
   }
 
@@ -156,11 +175,6 @@ export class NativeCalls {
     return this.#usage.getUint32(RUSAGE_NVCSW_OFFSET, true);
   }
 
-  blockDiscard(fd: number, offset: number, length: number): IoResult {
-    const range = new BigUint64Array([BigInt(offset), BigInt(length)]);
-    return this.#outcome(this.#ioctl(fd, BLKDISCARD, new Uint8Array(range.buffer)));
-  }
-
   /** Size and block size in bytes of a block device, or an errno. */
   blockGeometry(
     fd: number,
@@ -178,6 +192,35 @@ export class NativeCalls {
     result = ask(BLKROGET);
     if (result !== OK) return result;
     return { size, logicalBlockSize, readOnly: answer.getUint32(0, little) !== 0 };
+  }
+
+  #fallocation(mode: number): SpaceCall {
+    return this.#spaceCall((fd, offset, length) => {
+      return { call: this.#fallocate, args: [fd, mode, offset, length] };
+    });
+  }
+
+  #spaceCall(
+    prepare: (
+      fd: number,
+      offset: number,
+      length: number,
+    ) => { call: AnyThreadCall; args: (number | ArrayBufferView)[] },
+  ): SpaceCall {
+    const now: SpaceCall['now'] = (...range) => {
+      const { call, args } = prepare(...range);
+      return this.#outcome(call(...args));
+    };
+    return {
+      now,
+      later: (fd, offset, length, onEnd) => {
+        const { call, args } = prepare(fd, offset, length);
+        call.async(...args, (_error, returned) => {
+          // Another thread's errno is not told: whoever fails is asked again here.
+          onEnd(returned >= 0 ? OK : now(fd, offset, length));
+        });
+      },
+    };
   }
 
   #outcome(returned: number): IoResult {

@@ -223,11 +223,10 @@ function fileFacts(fd: number, stats: Stats, options: OpenDeviceOptions): Facts 
 /** A hole reads as zeros, so that it serves for zeroing, too. */
 function holePunching(fd: number, sizeBytes: number): SpaceCalls {
   const calls = nativeCalls();
-  const punch = (...range: [fd: number, offset: number, length: number]): IoResult =>
-    calls.punchHole(...range);
   // A hole behind the end changes nothing, but tells whether the file system can make one.
-  const isAble = punch(fd, Math.ceil(sizeBytes / 4096) * 4096, 4096) === OK;
-  return { discard: isAble ? punch : null, writeZeroes: isAble ? punch : null };
+  const isAble = calls.punchHole.now(fd, Math.ceil(sizeBytes / 4096) * 4096, 4096) === OK;
+  const punch = isAble ? calls.punchHole : null;
+  return { discard: punch, writeZeroes: punch };
 }
 
 async function lockOrExplain(

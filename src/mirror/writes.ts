@@ -138,7 +138,11 @@ export class Writes {
       return;
     }
     if (set.logFailure) set.counters.unloggedWrites += writes.length;
-    for (const write of writes) this.#legIo.fanOut(write, this.#fanOutEnded);
+    let left = writes.length;
+    for (const write of writes) {
+      left -= 1;
+      this.#legIo.fanOut(write, left > 0, this.#fanOutEnded);
+    }
   }
 
   #dispatchNosync(writes: readonly MirrorWrite[]): void {

@@ -179,3 +179,53 @@ function flushLike(sector: number): Bio {
     onEnd: () => {},
   });
 }
+
+t.test('FileDevice reads inline what is cached, and by the pool what is not', async (t) => {
+  const path = join(tempDir(t), 'leg.img');
+  writeFileSync(path, Buffer.alloc(MIB, 9));
+  // Nothing of it stays in the page cache, where the file system has one.
+  execFileSync('dd', [`of=${path}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0'], {
+    stdio: 'ignore',
+  });
+  const device = await openFile(t, path, { now: () => performance.now() });
+  for (const round of ['cold', 'cached']) {
+    let inline = false;
+    const reading = transfer(device, 'read', { sector: 64, count: 8 }).then((outcome) => {
+      t.equal(outcome.result, OK, round);
+      t.ok(
+        outcome.data?.every((byte) => byte === 9),
+        `${round}: what was written`,
+      );
+    });
+    device.submit(
+      new Bio({
+        op: 'read',
+        sector: 64 as Sector,
+        count: 8 as SectorCount,
+        data: new Uint8Array(8 * SECTOR_SIZE),
+        fua: false,
+        onEnd: () => {
+          inline = true;
+        },
+      }),
+    );
+    if (round === 'cached') t.ok(inline, 'what was just read does not wait');
+    await reading;
+  }
+});
+
+t.test('FileDevice gives ranges back one after the other, and reads zeros then', async (t) => {
+  const path = join(tempDir(t), 'leg.img');
+  writeFileSync(path, Buffer.alloc(MIB, 9));
+  const device = await openFile(t, path);
+  if (!requireThat(t, device.capabilities.discard, 'a file system that can punch holes')) return;
+  const ranges = Array.from({ length: 16 }, (_, index) => ({ sector: index * 64, count: 32 }));
+  const outcomes = await Promise.all(ranges.map((place) => transfer(device, 'discard', place)));
+  t.same(new Set(outcomes.map(({ result }) => result)), new Set([OK]));
+  const { data } = await transfer(device, 'read', { sector: 0, count: 1024 });
+  const expected = Buffer.alloc(1024 * SECTOR_SIZE, 9);
+  for (const { sector, count } of ranges) {
+    expected.fill(0, sector * SECTOR_SIZE, (sector + count) * SECTOR_SIZE);
+  }
+  t.ok(expected.equals(data!), 'only what was given back is gone');
+});
