@@ -71,6 +71,10 @@ export class Transmission {
   /** Requests that a client waits for, and the payload of all that are in progress. */
   #unanswered = 0;
   #payloadBytes = 0;
+  /** Of these, what becomes replies. */
+  #readBytes = 0;
+  /** The request that waits for admission waits for replies to leave, and for nothing else. */
+  #waitsForReplies = false;
   #clientGone = false;
   /** Requests that have begun. */
   #begun = 0;
@@ -120,7 +124,7 @@ export class Transmission {
       this.#replies.flush();
       // What stopped it may have left at once, and then nobody would say that it can go on.
       const isFull = this.#replies.queuedBytes > NBD_REPLY_BYTES_QUEUED_MAX;
-      if (outcome !== 'stopped' || this.#phase !== 'intake' || isFull) return outcome;
+      if (outcome !== 'stopped' || isFull || !this.#canGoOn()) return outcome;
     }
   }
 
@@ -157,6 +161,20 @@ export class Transmission {
     this.#replies.schedule();
   }
 
+  #canGoOn(): boolean {
+    if (this.#phase === 'intake') return true;
+    return this.#phase === 'admission' && this.#waitsForReplies && this.#hasRoomForReply();
+  }
+
+  /**
+   * A READ that begins is a reply soon: were it not counted with those that wait for a slow reader,
+   * all that are in progress would be queued together.
+   */
+  #hasRoomForReply(): boolean {
+    const waiting = this.#replies.queuedBytes + this.#readBytes;
+    return waiting === 0 || waiting + this.#header.length <= NBD_REPLY_BYTES_QUEUED_MAX;
+  }
+
   #parse(): TransmissionOutcome {
     for (;;) {
       switch (this.#phase) {
@@ -188,17 +206,24 @@ export class Transmission {
   /** Counts the request that `#header` describes against all bounds, or lets it wait. */
   #admit(): boolean {
     const { command, length } = this.#header;
-    const hasPayload = command === COMMANDS.WRITE || command === COMMANDS.READ;
+    const isRead = command === COMMANDS.READ;
+    const hasPayload = command === COMMANDS.WRITE || isRead;
     const bytes = hasPayload ? length : 0;
     const inProgress = this.#requests.length - this.#free.length;
+    this.#waitsForReplies = false;
     if (inProgress >= NBD_REQUESTS_IN_FLIGHT_MAX) return false;
     if (this.#payloadBytes > 0 && this.#payloadBytes + bytes > NBD_BYTES_IN_FLIGHT_MAX)
       return false;
+    if (isRead && !this.#hasRoomForReply()) {
+      this.#waitsForReplies = true;
+      return false;
+    }
     if (bytes > 0 && !this.#context.budget.tryTake(bytes, this.#payloadBytes)) {
       this.#context.budget.wait(this.#freed);
       return false;
     }
     this.#payloadBytes += bytes;
+    if (isRead) this.#readBytes += bytes;
     if (command === COMMANDS.WRITE) {
       this.#phase = 'payload';
       return true;
@@ -356,6 +381,7 @@ export class Transmission {
     pending.busy = false;
     this.#free.push(pending);
     this.#payloadBytes -= pending.payloadBytes;
+    if (pending.command === COMMANDS.READ) this.#readBytes -= pending.payloadBytes;
     this.#context.budget.give(pending.payloadBytes);
     this.#negotiated.export.requestEnded();
     if (!this.#parsing) this.#replies.schedule();

@@ -112,8 +112,7 @@ t.test('what others hold leaves each connection a mebibyte of payload', async (t
   ];
   const limits = { payloadBytesMax: 32 * MIB };
   const session = new NbdSession({ device, exports, limits });
-  const hog = session.attach({ name: 'slow' });
-  for (let i = 0; i < 3; i++) hog.feed(wire.read(0, 16 * MIB, BigInt(i)));
+  for (let i = 0; i < 3; i++) session.attach({ name: 'slow' }).feed(wire.read(0, 16 * MIB, 0n));
   t.equal(slow.held.length, 2, 'the budget is in use');
   t.equal(session.server.memory.payloadBytes, 32 * MIB);
 
