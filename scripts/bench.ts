@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { CONTROL } from './lib/bench/control.ts';
 import { FOOTPRINT } from './lib/bench/footprint.ts';
 import { GROWTH } from './lib/bench/growth.ts';
+import { HOSTILE } from './lib/bench/hostile.ts';
 import { PROFILE } from './lib/bench/profile.ts';
 import { RESYNC } from './lib/bench/resync.ts';
 import type { Section } from './lib/bench/section.ts';
@@ -26,6 +27,7 @@ const SECTIONS: readonly Section[] = [
   RESYNC,
   FOOTPRINT,
   CONTROL,
+  HOSTILE,
   STALLS,
   GROWTH,
   PROFILE,
