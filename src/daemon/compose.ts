@@ -20,10 +20,9 @@ import type { FaultBoard } from '../fault/fault-board.ts';
 import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
 import { isRemoteName } from '../nbd/client/remote-name.ts';
-import type { ListenAddress } from '../nbd/transport.ts';
 import { identifyAnyDevice } from './any-device.ts';
 import { openLogCopy } from './log-copy.ts';
-import { RemoteDevices } from './remote-devices.ts';
+import type { RemoteDevices } from './remote-devices.ts';
 
 export interface MachineOptions {
   readonly readOnly: boolean;
@@ -39,15 +38,13 @@ export interface MachineOptions {
   /** Every device below can be made to misbehave. */
   readonly faults: FaultBoard;
   readonly onEvent: (device: MappedDevice) => void;
-  /** Where this process listens: what is there cannot be a device below its tables. */
-  readonly ownAddresses: () => readonly ListenAddress[];
+  readonly remote: RemoteDevices;
 }
 
 /** The machine's device mapper, without a device yet, over files and block devices. */
 export function composeDeviceMap(options: MachineOptions): DeviceMap {
-  const { clock, log, readOnly, aio, faults, onEvent } = options;
+  const { clock, log, readOnly, aio, faults, remote, onEvent } = options;
   const now = (): number => clock.now();
-  const remote = new RemoteDevices(options);
   const logTypes = [coreLogType, diskLogType, createUserspaceLogType(options.logChannel)];
   return new DeviceMap({
     readOnly,

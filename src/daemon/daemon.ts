@@ -29,6 +29,7 @@ import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
 import { openLogChannel } from './log-socket-transport.ts';
 import { NbdExports } from './nbd-exports.ts';
 import { prepareDevices } from './prepare-devices.ts';
+import { RemoteDevices } from './remote-devices.ts';
 import { RepairMonitor } from './repair-monitor.ts';
 import type { ServeOptions } from './serve-options.ts';
 import type { ServePlan } from './serve-plan.ts';
@@ -63,6 +64,7 @@ export class Daemon {
   readonly #exports: NbdExports;
   readonly #log: Logger;
   readonly #faults: FaultBoard;
+  readonly #remote: RemoteDevices;
   readonly #record: TableRecordFile;
   readonly #logChannel: LogChannel;
   /** Null where nothing is repaired by itself. */
@@ -96,8 +98,13 @@ export class Daemon {
       log,
     });
     this.#logChannel = openLogChannel(plan.logServer, { clock, log });
-    this.devices = composeDeviceMap({
+    this.#remote = new RemoteDevices({
+      clock,
+      log,
       ownAddresses: () => this.#server.addresses(),
+    });
+    this.devices = composeDeviceMap({
+      remote: this.#remote,
       faults: this.#faults,
       readOnly: options.readOnly,
       logBytes: new Map(
@@ -178,6 +185,7 @@ export class Daemon {
     this.#monitor?.stop();
     // Else what hangs would hang the stop.
     this.#faults.releaseHanging();
+    this.#remote.stopWaiting();
     const changesEnd = this.control.turns.close();
     await this.#server.stop({ graceMs: STOP_GRACE_MS });
     await changesEnd;

@@ -65,6 +65,11 @@ export class RemoteDevices {
     return device;
   }
 
+  /** None waits for its server any more: before a stop, which would wait with it. */
+  stopWaiting(): void {
+    for (const { device } of this.#lives.values()) device.stopWaiting();
+  }
+
   #nextLife(identity: string): number {
     const life = this.#lives.get(identity);
     if (life === undefined) return 1;

@@ -21,6 +21,8 @@ export interface RemoteMachineOptions {
   readonly connections?: number;
   readonly reconnectMs?: number;
   readonly unflushedBytesMax?: number;
+  /** How long the disk takes for each request, at most. */
+  readonly diskMs?: number;
 }
 
 export class RemoteMachine {
@@ -38,8 +40,8 @@ export class RemoteMachine {
     this.#options = options;
     this.#size = options.sectors;
     this.medium = new MemoryDevice({ sizeSectors: options.sectors });
-    const { prng } = options;
-    const timing = { clock: this.clock, delayMs: () => prng.between(0, 3) };
+    const { prng, diskMs = 3 } = options;
+    const timing = { clock: this.clock, delayMs: () => prng.between(0, diskMs) };
     this.#cache = new VolatileCache(this.medium, { power: this.#power, timing });
     this.boot();
   }
@@ -73,6 +75,11 @@ export class RemoteMachine {
   /** The connections break; both ends live. */
   cutWires(): void {
     for (const wire of this.#wires.splice(0)) wire.cut();
+  }
+
+  /** Clients that are past their handshake. */
+  get connections(): number {
+    return this.#server?.connections.filter(({ status }) => status === 'transmission').length ?? 0;
   }
 
   /** What is exported from the next boot on. */

@@ -39,6 +39,9 @@ const JOBS_PER_CONNECTION_MAX = 128;
  */
 const UNFLUSHED_BYTES_MAX = 64 * 2 ** 20;
 
+/** A request under which so many connections were lost in a row is the reason for it. */
+const RESTARTS_MAX = 16;
+
 export interface NbdDeviceOptions {
   /** As the operator named it. */
   readonly name: string;
@@ -146,6 +149,11 @@ export class NbdDevice implements BlockDevice {
     }
     this.#waiting.push(job);
     this.#pump();
+  }
+
+  /** Fails at once where it would wait for its server, now or later: before a stop. */
+  stopWaiting(): void {
+    this.#link.stopWaiting();
   }
 
   async close(): Promise<void> {
@@ -315,6 +323,10 @@ export class NbdDevice implements BlockDevice {
     this.#isOpen = true;
     for (const job of [...this.#running]) {
       job.restart();
+      if (job.restarts > RESTARTS_MAX) {
+        this.#link.fail(`one request has ended ${RESTARTS_MAX} connections`);
+        return;
+      }
       this.#send(job);
     }
     this.#pump();

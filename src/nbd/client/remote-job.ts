@@ -43,6 +43,8 @@ export class RemoteJob {
   asked = 0;
   result: IoResult = OK;
   detail = '';
+  /** How often it has begun anew because a connection was lost under it. */
+  restarts = 0;
   /** Of unflushed writes: what its flush covers. */
   covers = 0;
 
@@ -51,10 +53,16 @@ export class RemoteJob {
     this.offset = bio === null ? 0 : bio.sector * SECTOR_SIZE;
     this.length = bio === null ? 0 : bio.count * SECTOR_SIZE;
     this.isWrite = bio !== null && isWriteOp(bio.op);
-    this.restart();
+    this.restarts = 0;
+    this.#begin();
   }
 
   restart(): void {
+    this.restarts += 1;
+    this.#begin();
+  }
+
+  #begin(): void {
     this.stage = 'requests';
     this.left = 0;
     this.asked = 0;

@@ -58,6 +58,7 @@ export class RemoteLink {
   #retryMs = RETRY_MS_MIN;
   #lastError = '';
   #downSince = 0;
+  #mayWait = true;
   #onGroupClosed: (() => void) | null = null;
 
   private constructor(
@@ -110,6 +111,12 @@ export class RemoteLink {
   /** Only while it is up. */
   submit(request: ClientRequest): void {
     this.#group!.submit(request);
+  }
+
+  /** From now on a loss is final, also one that lasts: nobody will wait any more. */
+  stopWaiting(): void {
+    this.#mayWait = false;
+    if (this.#state === 'down') this.fail(`${this.#lastError}; nobody waits for it any more`);
   }
 
   /** All is as it was before the loss: the next one has its whole delay again. */
@@ -172,7 +179,7 @@ export class RemoteLink {
   #goDown(unanswered: ClientRequest[]): void {
     const { name, reconnectMs, clock, log } = this.#options;
     this.#events!.onDown(unanswered);
-    if (reconnectMs === 0) {
+    if (reconnectMs === 0 || !this.#mayWait) {
       this.fail(this.#lastError);
       return;
     }

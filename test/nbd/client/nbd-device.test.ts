@@ -157,6 +157,8 @@ async function lostFor(
   what(remote);
   await remote.until('the failure', () => ended !== undefined);
   await device.close();
+  // The server's own, for clients that have left it in the handshake.
+  await remote.pass(15_000);
   t.equal(remote.clock.pending, 0, 'no timer is left');
   return { detail: ended ?? null, hasFailed: device.hasFailed };
 }
@@ -175,4 +177,39 @@ t.test('what comes back must be what went', async (t) => {
     remote.boot();
   });
   t.match(renamed.detail, /refused GO: ERR_UNKNOWN .*; no connection within 5 s/);
+});
+
+t.test('a request that ends every connection ends the device', async (t) => {
+  const prng = new Prng('poison');
+  const remote = new RemoteMachine({ sectors: SECTORS, prng, diskMs: 1_000_000 });
+  const device = await remote.open();
+  let detail: string | null = null;
+  const data = new Uint8Array(SECTOR_SIZE);
+  submit(device, 'read', { count: 1, data }, (result, why) => {
+    detail = `${result} ${why}`;
+  });
+  for (let loss = 0; loss < 40 && detail === null; loss++) {
+    remote.kill();
+    await remote.pass(5);
+    remote.boot();
+    // Connected again, and the request sent again, but not answered yet.
+    await remote.until('the request', () => remote.connections > 0 || detail !== null);
+    await remote.pass(1);
+  }
+  t.match(detail, /^5 .*one request has ended 16 connections/);
+  await device.close();
+});
+
+t.test('a device that is to stop waits for nobody', async (t) => {
+  const remote = new RemoteMachine({ sectors: SECTORS, prng: new Prng('stop') });
+  const device = await remote.open();
+  remote.kill();
+  await remote.pass(100);
+  const results: IoResult[] = [];
+  submit(device, 'flush', {}, (result) => results.push(result));
+  t.strictSame(results, []);
+  device.stopWaiting();
+  t.strictSame(results, [EIO]);
+  await device.close();
+  t.equal(remote.clock.pending, 0);
 });
