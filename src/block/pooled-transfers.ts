@@ -1,8 +1,8 @@
 /**
  * The transfers of one file that go through the thread pool: a few at a time, the others in order.
  *
- * The pool is shared by all devices and has four threads: one that is stuck must leave some to the
- * others.
+ * The pool is shared by all devices and has four threads: a device that is slow must leave one to
+ * the others, as long as it does not sync as well.
  */
 
 import type { IoResult } from '../base/errno.ts';
