@@ -11,9 +11,12 @@ import { HeldDevice } from '../support/nbd-held-device.ts';
 import { type MemoryTransport, NbdSession } from '../support/nbd-session.ts';
 import * as wire from '../support/nbd-wire.ts';
 
-/** Places that are written, two of them in each sector, so that sectors are read and modified. */
-const SLOTS = 8;
-const SLOT_BYTES = 256;
+/** Places that are written: whole sectors, and halves, for which sectors are read and modified. */
+const PLACES = [
+  ...[0, 512, 1024, 1536].map((offset) => ({ offset, length: 512 })),
+  ...[2048, 2304, 2560, 2816].map((offset) => ({ offset, length: 256 })),
+];
+const SLOTS = PLACES.length;
 const CONNECTIONS = 2;
 
 interface Pending {
@@ -24,7 +27,7 @@ interface Pending {
 
 /** One writer with several connections, who writes nothing to a place that is not answered. */
 class Writer {
-  readonly device = new HeldDevice(SLOTS / 2);
+  readonly device = new HeldDevice(6);
   readonly session = new NbdSession({ device: this.device });
   readonly #clients: MemoryTransport[] = [];
   readonly #pending = new Map<number, Pending>();
@@ -74,8 +77,8 @@ class Writer {
   /** Places that do not hold what was written last. */
   wrong(): number[] {
     return this.#last.flatMap((value, slot) => {
-      const at = slot * SLOT_BYTES;
-      const bytes = this.device.bytes.subarray(at, at + SLOT_BYTES);
+      const { offset, length } = PLACES[slot]!;
+      const bytes = this.device.bytes.subarray(offset, offset + length);
       return bytes.every((byte) => byte === value) ? [] : [slot];
     });
   }
@@ -83,8 +86,8 @@ class Writer {
   #send(slot: number, value: number, connection: number): void {
     this.#cookie += 1n;
     this.#pending.set(slot, { value, connection, cookie: this.#cookie });
-    const data = Buffer.alloc(SLOT_BYTES, value);
-    this.#clients[connection]!.feed(wire.write(slot * SLOT_BYTES, data, this.#cookie));
+    const { offset, length } = PLACES[slot]!;
+    this.#clients[connection]!.feed(wire.write(offset, Buffer.alloc(length, value), this.#cookie));
     this.#settle();
   }
 
