@@ -26,8 +26,8 @@ export interface CopyJob {
   readonly sector: number;
   readonly count: SectorCount;
   /**
-   * Go on after errors. A piece that cannot be read is then written as zeros, as the kernel does
-   * for a mirror without `handle_errors`.
+   * Go on after errors. Of a piece that cannot be read is then written what was read, and zeros,
+   * as the kernel does for a mirror without `handle_errors`.
    */
   readonly ignoreErrors: boolean;
   /** Ends when a write may go to a leg (`DirtyLog.untilWritable`). */
@@ -131,6 +131,8 @@ class RunningCopy {
     const buffer = this.#buffers.pop() ?? new Uint8Array(COPY_PIECE_SECTORS * SECTOR_SIZE);
     const data = buffer.subarray(0, count * SECTOR_SIZE);
     const { source, region, ignoreErrors } = this.#job;
+    // A device of several parts may have read some of it before one of them failed.
+    if (ignoreErrors) data.fill(0);
     submit(source, 'read', { sector, count, data }, (result) => {
       this.#options.probe.reached('R1', source.index, region);
       if (result !== OK) {
@@ -139,7 +141,6 @@ class RunningCopy {
           this.#pieceEnded(buffer);
           return;
         }
-        data.fill(0);
       }
       void andThen(this.#job.untilWritable?.(), () =>
         this.#writePiece({ sector, count, data }, buffer),

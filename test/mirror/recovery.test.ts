@@ -121,6 +121,21 @@ t.test(
   },
 );
 
+t.test(
+  'mirror: recovery: without handle_errors what was read before an error is copied',
+  async (t) => {
+    const rig = new MirrorRig();
+    rig.disk('leg0').bytes.fill(7);
+    rig.disk('leg1').bytes.fill(3);
+    rig.disk('leg0').badSectors.add(20);
+    rig.disk('leg0').readsUpToBad = true;
+    await rig.start('0 64 mirror core 1 16 2 leg0 0 leg1 0');
+    await rig.settle();
+    const copied = [...Array(64).keys()].map((sector) => rig.disk('leg1').bytes[sector * 512]);
+    t.same(copied, [...Array(20).fill(7), ...Array(12).fill(0), ...Array(32).fill(7)]);
+  },
+);
+
 t.test('mirror: recovery: 2048 sectors of one region are copied in pieces of 1024', async (t) => {
   const rig = new MirrorRig({ sectors: 4096 });
   await rig.start('0 4096 mirror core 1 4096 2 leg0 0 leg1 0');

@@ -16,6 +16,8 @@ export class ScriptedDevice implements BlockDevice {
   readonly failing = new Set<BioOp>();
   /** Sectors at which reads and writes fail, whatever `failing` says. */
   readonly badSectors = new Set<number>();
+  /** A read that meets a bad sector has read what comes before it. */
+  readsUpToBad = false;
   /** Every request in the order of its coming, e.g. "write 8+8" or "flush". */
   readonly seen: string[] = [];
   closed = false;
@@ -89,6 +91,9 @@ export class ScriptedDevice implements BlockDevice {
     const end = start + bio.count * SECTOR_SIZE;
     for (let sector = bio.sector; sector < bio.sector + bio.count; sector++) {
       if (this.badSectors.has(sector)) {
+        if (bio.op === 'read' && this.readsUpToBad) {
+          bio.data!.set(this.bytes.subarray(start, sector * SECTOR_SIZE));
+        }
         bio.fail(EIO, `Bad sector ${sector}`);
         return;
       }
