@@ -8,6 +8,9 @@ import { clusteredLogs } from '../cluster/clustered-logs.ts';
 import { localLogs } from '../cluster/local-log.ts';
 import { LogServer } from '../cluster/log-server.ts';
 import type { LogSurroundings } from '../cluster/served-log.ts';
+import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
+import { isRemoteName } from '../nbd/client/remote-name.ts';
+import { loadClientTls } from './client-credentials.ts';
 import { logSocketOf } from './log-server-address.ts';
 import { LogSocket } from './log-socket.ts';
 import { type ClusterOptions, describeCluster, joinCluster, planCluster } from './logd-cluster.ts';
@@ -75,7 +78,10 @@ function surroundings(clock: Clock, log: Logger): LogSurroundings {
   return {
     clock,
     log,
-    openDevice: (name) => openDevice(name, { readOnly: false, shared: true, now }),
+    openDevice: (name) =>
+      isRemoteName(name)
+        ? openNbdDevice(name, { readOnly: false, clock, log, loadTls: loadClientTls })
+        : openDevice(name, { readOnly: false, shared: true, now }),
   };
 }
 
