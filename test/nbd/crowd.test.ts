@@ -76,8 +76,8 @@ t.test('an honest client gets on beside a crowd that does not, within the bounds
 t.test('payload in progress stays below its bound, however many ask for it', async (t) => {
   const sizeSectors = 128 * 2048;
   const device = new MemoryDevice({ sizeSectors, sparse: true });
-  const session = new NbdSession({ device, limits: { connectionsMax: 101 } });
-  const clients = Array.from({ length: 100 }, () => session.attach());
+  const session = new NbdSession({ device });
+  const clients = Array.from({ length: 99 }, () => session.attach());
   for (const client of clients) {
     client.feed(wire.request({ type: wire.WRITE, length: 48 * MIB }));
     client.feed(Buffer.alloc(1000));
