@@ -82,7 +82,7 @@ export function quoteWord(word: string): string {
 }
 
 export function formatTableLine(line: TableLine): string {
-  return [line.start, line.length, line.type, ...line.args.map(quoteWord)].join(' ');
+  return [line.start, line.length, ...[line.type, ...line.args].map(quoteWord)].join(' ');
 }
 
 /** The text of a whole table. */

@@ -5,8 +5,13 @@ import { join, relative } from 'node:path';
 import type { CorpusEntry, FuzzTarget } from './fuzz-case.ts';
 import { NBD_CLIENT_TARGET } from './nbd-client-target.ts';
 import { NBD_SERVER_TARGET } from './nbd-server-target.ts';
+import { TEXT_TARGETS } from './text-targets.ts';
 
-export const TARGETS: readonly FuzzTarget[] = [NBD_SERVER_TARGET, NBD_CLIENT_TARGET];
+export const TARGETS: readonly FuzzTarget[] = [
+  NBD_SERVER_TARGET,
+  NBD_CLIENT_TARGET,
+  ...TEXT_TARGETS,
+];
 
 const CORPUS = join(import.meta.dirname, 'corpus');
 
