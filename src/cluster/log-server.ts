@@ -184,6 +184,13 @@ export class LogServer {
   ): Promise<Answer> {
     const { uuid, luid } = message;
     await old?.close();
+    for (const other of this.#instances.values()) {
+      if (other.uuid !== uuid || other.state !== 'resumed' || other.client === client) continue;
+      if (!this.#open.has(other.client)) continue;
+      const problem = `log is in use by ${other.client.name}, must be of one mirror`;
+      this.#warn('log refused', client, message, problem);
+      return refusal(EBUSY);
+    }
     try {
       const { implementation, targetSectors, args } = parseConstructor(
         uuid,
