@@ -19,6 +19,7 @@ const NODES = [
 t.test('summarizeProfile() counts busy time by function and by floor', async (t) => {
   const summary = summarizeProfile(
     {
+      startTime: 5,
       nodes: NODES,
       samples: [7, 1, 2, 3, 4, 5, 6],
       timeDeltas: [1000, 100, 10, 20, 40, 20, 10],

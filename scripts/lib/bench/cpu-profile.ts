@@ -1,6 +1,8 @@
 /** Reads a CPU profile of V8 (`node --cpu-prof`): where the time went, without what was idle. */
 
 export interface CpuProfile {
+  /** Microseconds of the monotonic clock. */
+  readonly startTime: number;
   readonly nodes: readonly {
     readonly id: number;
     readonly callFrame: { readonly functionName: string; readonly url: string };

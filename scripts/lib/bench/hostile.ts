@@ -14,8 +14,9 @@ import { serveKnows, type Workbench } from './workbench.ts';
 
 const HONEST: Workload = { name: 'honest', rw: 'randwrite', blockBytes: 4096, inFlight: 16 };
 const KEPT_SHARE_MIN = 0.5;
-/** Idle, payloads of all connections together, and what each of them is guaranteed. */
-const MEMORY_MIB_MAX = 120 + 512 + 201;
+/** Idle; and for each client that never reads, as many replies as may be queued, and buffers. */
+const MEMORY_MIB_MAX = 120;
+const MEMORY_MIB_PER_MUTE = 10;
 const CONNECTIONS_OPTION = '--max-connections';
 
 interface Scene {
@@ -64,7 +65,7 @@ export const HOSTILE: Section = {
         `${stalled + mute + flooding}`,
         formatFigure(median(iops(name))),
         formatGoal(kept, isGoal ? KEPT_SHARE_MIN : undefined),
-        formatLimit(memory, MEMORY_MIB_MAX, 'MiB'),
+        formatLimit(memory, MEMORY_MIB_MAX + mute * MEMORY_MIB_PER_MUTE, 'MiB'),
       ];
     });
     const header = ['hostile clients', 'how many', 'honest IOPS', 'it keeps', 'memory at most'];

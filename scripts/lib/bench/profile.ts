@@ -11,8 +11,8 @@ import type { Workbench } from './workbench.ts';
 
 const WRITES: Workload = { name: 'writes', rw: 'randwrite', blockBytes: 4096, inFlight: 16 };
 const LOGS = ['core', 'disk'] as const;
-/** The start, and until code is compiled. */
-const SKIP_MICROSECONDS = 1.5e6;
+/** Until code is compiled. */
+const WARM_UP_MICROSECONDS = 1e6;
 const FUNCTIONS = 15;
 
 export const PROFILE: Section = {
@@ -24,7 +24,8 @@ export const PROFILE: Section = {
     const figures: Record<string, unknown> = {};
     for (const log of LOGS) {
       bench.progress(`profile: ${log} log`);
-      const summary = summarizeProfile(await record(bench, log), SKIP_MICROSECONDS);
+      const { profile, skipMicroseconds } = await record(bench, log);
+      const summary = summarizeProfile(profile, skipMicroseconds);
       const busy = `the event loop was busy for ${percent(summary.busyShare)} of the time`;
       const title = `${log} log, 4 KiB random writes, 16 in flight; ${busy}`;
       tables.push(toTable(`By place: ${title}`, 'place', summary.byPlace));
@@ -36,12 +37,19 @@ export const PROFILE: Section = {
   },
 };
 
-async function record(bench: Workbench, log: OurName): Promise<CpuProfile> {
+interface Recording {
+  readonly profile: CpuProfile;
+  /** What is no steady load. */
+  readonly skipMicroseconds: number;
+}
+
+async function record(bench: Workbench, log: OurName): Promise<Recording> {
   const { seconds, sizeBytes } = bench.options;
   const directory = bench.makeDirectory();
   const server = await bench.start(profiled(mirrorPlan(log), directory), sizeBytes);
   await warm(server.uri, sizeBytes);
   await bench.pause();
+  const start = monotonicMicroseconds();
   await runWorkload(server.uri, WRITES, { seconds: seconds + 1, sizeBytes });
   // The profile is written at the end of the process.
   await server.stop();
@@ -49,7 +57,12 @@ async function record(bench: Workbench, log: OurName): Promise<CpuProfile> {
   if (file === undefined) throw new Error(`No profile was written to "${directory}"`);
   const profile = JSON.parse(readFileSync(join(directory, file), 'utf8')) as CpuProfile;
   await bench.stop();
-  return profile;
+  return { profile, skipMicroseconds: start - profile.startTime + WARM_UP_MICROSECONDS };
+}
+
+/** Of the clock that profiles are kept by. */
+function monotonicMicroseconds(): number {
+  return Number(process.hrtime.bigint() / 1000n);
 }
 
 function profiled(plan: ServerPlan, directory: string): ServerPlan {
