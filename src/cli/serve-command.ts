@@ -56,15 +56,9 @@ export function serveCommand(end: (status: number) => void): Command {
     .option('--image-fault-policy <remove|allocate>', 'what to do about a failed leg')
     .option('--log-fault-policy <remove|allocate>', 'what to do about a failed log')
     .option('--spare <device>', 'takes the place of what failed; may be repeated', collect, [])
-    .option('--repair-record <file>', 'remembers the new table (default: beside the first file)')
-    .optionsGroup('Clients:')
-    .option('--socket <path>', 'listen on a unix socket')
-    .option('--listen <host:port>', 'listen on TCP; may be repeated', collect, [])
-    .option('--name <name>', 'name of the export', '')
-    .option('--no-structured', 'refuse structured replies')
-    .option('--no-extended', 'refuse extended headers')
-    .option('--mask-handshake <mask>', 'offer only these handshake flags (default: 0xffff)')
-    .option('--qemu-bitmap', 'show region states as qemu:dirty-bitmap:region-state, too', false)
+    .option('--repair-record <file>', 'remembers the new table (default: beside the first file)');
+  addClientOptions(command);
+  command
     .optionsGroup('Commands at run time (create, status, suspend and so on):')
     .option('--control [path]', 'take them on a unix socket (default: nbd-mirror.ctl in /run)')
     .option('--control-listen <host:port>', 'take them on TCP, with a token')
@@ -88,6 +82,44 @@ export function serveCommand(end: (status: number) => void): Command {
     const { runServer } = await import('../daemon/run-server.ts');
     end(await runServer(options));
   });
+}
+
+/** Who is served, and how. */
+function addClientOptions(command: Command): void {
+  command
+    .optionsGroup('Clients:')
+    .option('--socket <path>', 'listen on a unix socket')
+    .option('--listen <host:port>', 'listen on TCP; may be repeated', collect, [])
+    .option('--name <name>', 'name of the export', '')
+    .option('--allow <address[/bits]>', 'only these may connect by TCP; repeatable', collect, [])
+    .option('--deny <address[/bits]>', 'these may not, whatever is allowed', collect, [])
+    .option('--max-connections <number>', 'at once, in all (default: 100)')
+    .option('--max-connections-per-export <number>', 'at once (default: as many as in all)')
+    .option('--handshake-timeout <seconds>', 'from connect to the export, 0: none (default: 10)')
+    .option('--no-structured', 'refuse structured replies')
+    .option('--no-extended', 'refuse extended headers')
+    .option('--mask-handshake <mask>', 'offer only these handshake flags (default: 0xffff)')
+    .option('--qemu-bitmap', 'show region states as qemu:dirty-bitmap:region-state, too', false)
+    .optionsGroup('TLS (required where credentials are given, unless --tls says otherwise):')
+    .option('--tls <off|on|require>', 'refuse it, leave it to the client, or require it')
+    .option(
+      '--tls-certificates <folder>',
+      'server-cert.pem, server-key.pem, ca-cert.pem, ca-crl.pem',
+    )
+    .option('--tls-verify-peer', 'clients need a certificate that the authority has signed', false)
+    .option(
+      '--tls-authorize <subject>',
+      'with this subject; * and ? match; repeatable',
+      collect,
+      [],
+    )
+    .option('--tls-psk <file>', 'pre-shared keys, lines of user:key in hexadecimal digits')
+    .option(
+      '--tls-only <name>',
+      'with --tls on: never serve this export in the clear',
+      collect,
+      [],
+    );
 }
 
 function collect(value: string, earlier: readonly string[]): string[] {

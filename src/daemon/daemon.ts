@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
+import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import { Control } from '../control/control.ts';
 import type { LogChannel } from '../dirtylog/log-channel.ts';
@@ -87,9 +88,14 @@ export class Daemon {
       clock,
       log,
       features: plan.features,
+      limits: plan.clients,
+      tls: plan.clients.tls.policy,
     });
-    const withAlias = options.qemuBitmap ?? false;
-    this.#exports = new NbdExports(this.#server, log, { withAlias });
+    this.#exports = new NbdExports(this.#server, log, {
+      withAlias: options.qemuBitmap ?? false,
+      connectionsMax: plan.clients.connectionsPerExportMax,
+      tlsOnly: plan.clients.tls.onlyExports,
+    });
     this.#faults = new FaultBoard(clock);
     this.#record = new TableRecordFile({
       paths: plan.repairs.recordPaths,
@@ -145,6 +151,7 @@ export class Daemon {
     options: ServeOptions,
     environment: DaemonEnvironment,
   ): Promise<Daemon> {
+    checkOneSource(plan, options, environment.activationSockets);
     await prepareDevices(plan.uses, {
       create: options.create && !options.readOnly,
       overwriteLog: options.overwriteLog && !options.readOnly,
@@ -275,6 +282,21 @@ function usesLogServer({ liveTable }: MappedDevice): boolean {
   const targets = liveTable?.targets.map(({ target }) => target) ?? [];
   return targets.some(
     (target) => target instanceof MirrorTarget && target.set.log.type.name === 'userspace',
+  );
+}
+
+/** Whoever opens the sockets for us decides where we listen. */
+function checkOneSource(
+  plan: ServePlan,
+  options: ServeOptions,
+  activationSockets: readonly number[],
+): void {
+  const given = options.socket !== undefined ? '--socket' : plan.tcp.length > 0 ? '--listen' : null;
+  if (activationSockets.length === 0 || given === null) return;
+  throw new UserError(
+    'two-sources',
+    `Cannot listen: sockets were passed by the parent and ${given} is given, ` +
+      'only one of them is allowed',
   );
 }
 

@@ -14,17 +14,25 @@ import { regionContexts } from './region-context.ts';
 
 const DESCRIPTION_BYTES_MAX = 255;
 
+export interface NbdExportsOptions {
+  /** Region states also look like a dirty bitmap of qemu. */
+  readonly withAlias: boolean;
+  /** Of each export. */
+  readonly connectionsMax: number;
+  /** Names under which nothing is served in the clear. */
+  readonly tlsOnly: readonly string[];
+}
+
 export class NbdExports implements DeviceExports {
   readonly #server: NbdServer;
   readonly #log: Logger;
-  readonly #withAlias: boolean;
+  readonly #options: NbdExportsOptions;
   readonly #shown = new Map<MappedDevice, Export>();
 
-  /** `withAlias`: region states also look like a dirty bitmap of qemu. */
-  constructor(server: NbdServer, log: Logger, options: { readonly withAlias: boolean }) {
+  constructor(server: NbdServer, log: Logger, options: NbdExportsOptions) {
     this.#server = server;
     this.#log = log;
-    this.#withAlias = options.withAlias;
+    this.#options = options;
   }
 
   show(device: MappedDevice): void {
@@ -34,11 +42,14 @@ export class NbdExports implements DeviceExports {
   /** Under a name of its own. @throws UserError where it cannot be exported. */
   showAs(device: MappedDevice, name: string): void {
     if (this.#shown.has(device) || device.liveTable === null) return;
+    const { withAlias, connectionsMax, tlsOnly } = this.#options;
     const shown = this.#server.addExport({
       name,
       description: describeTable(device.liveTable),
       device,
-      contexts: regionContexts(device, { withAlias: this.#withAlias }),
+      contexts: regionContexts(device, { withAlias }),
+      connectionsMax,
+      tlsOnly: tlsOnly.includes(name),
       onAttached: () => device.opened(),
       onDetached: () => device.released(),
     });

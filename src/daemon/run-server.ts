@@ -17,6 +17,7 @@ import { takeActivationSockets } from './socket-activation.ts';
 import { StatusLine } from './status-line.ts';
 import { StopSignals } from './stop-signals.ts';
 import { SystemClock } from './system-clock.ts';
+import type { TlsSettings } from './tls-settings.ts';
 
 const SIGTERM = 15;
 
@@ -59,12 +60,12 @@ export async function runServer(options: ServeOptions): Promise<number> {
   const progress = new ResyncProgress({ clock, log, statusLine, status: () => daemon.status() });
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, process.pid);
-    announce(daemon, options, say);
+    announce(daemon, options, plan.clients.tls, say);
     if (!options.quiet) {
       void progress.start();
       isReporting = true;
     }
-    const captive = startCaptiveOf(daemon, options);
+    const captive = startCaptiveOf(daemon, options, plan.clients.tls);
     const stopped = Promise.race([signals.first, parentGone]);
     const status = await (captive === null ? stopped.then(() => 0) : wait(captive, stopped));
     return status;
@@ -76,7 +77,12 @@ export async function runServer(options: ServeOptions): Promise<number> {
   }
 }
 
-function announce(daemon: Daemon, options: ServeOptions, say: (line: string) => void): void {
+function announce(
+  daemon: Daemon,
+  options: ServeOptions,
+  { policy, forClients }: TlsSettings,
+  say: (line: string) => void,
+): void {
   const addresses = daemon.addresses();
   const { controlListener, devices } = daemon;
   for (const address of controlListener.addresses) {
@@ -84,17 +90,20 @@ function announce(daemon: Daemon, options: ServeOptions, say: (line: string) => 
     say(`control: ${place}`);
   }
   if (controlListener.madeToken !== null) say(`control token: ${controlListener.madeToken}`);
-  for (const address of addresses) say(`ready: ${uriOf(address, options.name)}`);
+  for (const address of addresses) {
+    if (policy.mode !== 'off') say(`ready: ${uriOf(address, options.name, forClients)}`);
+    if (policy.mode !== 'require') say(`ready: ${uriOf(address, options.name)}`);
+  }
   const [first] = addresses;
   if (first === undefined || devices.list().length === 0) return;
   say('attach with one of:');
-  for (const command of attachCommands(first, options.name)) say(`  ${command}`);
+  for (const command of attachCommands(first, options.name, forClients)) say(`  ${command}`);
 }
 
-function startCaptiveOf(daemon: Daemon, options: ServeOptions): Captive | null {
+function startCaptiveOf(daemon: Daemon, options: ServeOptions, tls: TlsSettings): Captive | null {
   const [address] = daemon.addresses();
   if (options.run === undefined || address === undefined) return null;
-  return startCaptive(options.run, address, options.name);
+  return startCaptive(options.run, address, options.name, tls);
 }
 
 /** The command's own exit status counts, also when it is told to stop. */

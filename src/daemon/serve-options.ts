@@ -3,7 +3,9 @@
  * understood.
  */
 
-export interface ServeOptions {
+import type { ClientWords } from './client-settings.ts';
+
+export interface ServeOptions extends ClientWords {
   /** Short form: a mirror table line is built from these. */
   readonly size?: string;
   readonly leg: readonly string[];

@@ -6,6 +6,7 @@ import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
 import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
 import type { HandshakeFeatures } from '../nbd/handshake-features.ts';
 import { measureAnyDevice } from './any-device.ts';
+import { type ClientSettings, planClients } from './client-settings.ts';
 import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
 import { parseListenAddress, type TcpAddress } from './listen-address.ts';
 import { logSocketOf } from './log-server-address.ts';
@@ -32,6 +33,7 @@ export interface ServePlan {
   readonly clearDelayMs: number;
   readonly tcp: readonly TcpAddress[];
   readonly features: HandshakeFeatures;
+  readonly clients: ClientSettings;
   readonly control: ControlPlan;
   readonly repairs: RepairSettings;
   /** What repair has made of the given table, which `lines` is then. */
@@ -52,6 +54,7 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
   );
   const tcp = options.listen.map(parseListenAddress);
   const features = parseFeatures(options);
+  const clients = planClients(options);
   const control = planControl(options, process.env);
   const tableText = await chooseTable(options, isControlled(control));
   const givenLines = tableText === null ? [] : parseTable(tableText);
@@ -69,6 +72,7 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
     clearDelayMs,
     tcp,
     features,
+    clients,
     control,
     repairs: await planRepairs(options, givenUses),
     recalled,

@@ -66,7 +66,9 @@ function unixAddressOf(fd: number): ListenAddress {
     .split('\n')
     .map((line) => line.split(' ').filter((field) => field !== ''))
     .find((fields) => fields[6] === inode);
-  return { kind: 'unix', path: row?.slice(7).join(' ') ?? '' };
+  const path = row?.slice(7).join(' ') ?? '';
+  // That is how the table shows the NUL in front of an abstract one.
+  return { kind: 'unix', path: path.replace(/^@/, '\0') };
 }
 
 function addressOf(server: Server): ListenAddress {

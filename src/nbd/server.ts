@@ -13,6 +13,7 @@ import {
   NBD_SERVER_BYTES_IN_FLIGHT_MAX,
 } from '../base/limits.ts';
 import type { LogFields, Logger } from '../base/log.ts';
+import type { AddressFilter } from './address-filter.ts';
 import { BufferPool } from './buffer-pool.ts';
 import { Connection, type ConnectionContext } from './connection.ts';
 import { NBD_ERRORS } from './constants.ts';
@@ -29,6 +30,8 @@ export interface NbdServerLimits {
   readonly connectionsMax?: number;
   /** From the connect to GO; 0 for no limit. */
   readonly handshakeMsMax?: number;
+  /** Peers of other addresses are refused; all are welcome by default. */
+  readonly filter?: AddressFilter;
   readonly payloadBytesMax?: number;
 }
 
@@ -63,6 +66,7 @@ export class NbdServer {
   readonly #log: Logger;
   readonly #exports = new ExportList();
   readonly #connectionsMax: number;
+  readonly #filter: AddressFilter | null;
   readonly #listeners: Listener[] = [];
   readonly #connections = new Set<Connection>();
   readonly #context: ConnectionContext;
@@ -83,6 +87,7 @@ export class NbdServer {
     this.#clock = clock;
     this.#log = log;
     this.#connectionsMax = limits.connectionsMax ?? NBD_CONNECTIONS_MAX;
+    this.#filter = limits.filter ?? null;
     this.#context = {
       clock,
       log,
@@ -172,8 +177,10 @@ export class NbdServer {
 
   /** Serves a client on a byte stream of any kind. */
   attach(transport: Transport): void {
-    if (this.#stopping || this.#connections.size >= this.#connectionsMax) {
-      this.#refuse(transport);
+    const reason = this.#whyRefused(transport);
+    if (reason !== null) {
+      if (!this.#stopping) this.#warnSometimes(reason, { peer: transport.peer });
+      transport.destroy();
       return;
     }
     this.#connectionCount += 1;
@@ -249,12 +256,13 @@ export class NbdServer {
     this.#payloadWatch = null;
   }
 
-  #refuse(transport: Transport): void {
-    const open = this.#connections.size;
-    const { peer } = transport;
-    if (!this.#stopping)
-      this.#warnSometimes('connection refused: as many are open as may be', { peer, open });
-    transport.destroy();
+  #whyRefused({ address = null }: Transport): string | null {
+    if (this.#stopping) return 'connection refused: server is stopping';
+    if (this.#filter?.admits(address) === false) {
+      return 'connection refused: its address is not allowed';
+    }
+    if (this.#connections.size < this.#connectionsMax) return null;
+    return `connection refused: ${this.#connections.size} are open, its most`;
   }
 
   #warnSometimes(message: string, fields: LogFields): void {

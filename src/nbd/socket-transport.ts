@@ -27,6 +27,7 @@ type SocketOptions = SocketConstructorOpts & { handle?: object; onread?: OnReadO
 
 export class SocketTransport implements Transport {
   readonly peer: string;
+  readonly address: string | null;
   /** The outermost one: of TLS, once it runs. */
   #socket: Socket;
   #isEncrypted = false;
@@ -45,6 +46,7 @@ export class SocketTransport implements Transport {
     // Errors of a connection are ordinary; 'close' follows each of them.
     this.#socket.on('error', nothing);
     const { remoteAddress, remotePort } = this.#socket;
+    this.address = remoteAddress ?? null;
     this.peer = peer ?? (remoteAddress === undefined ? 'unix' : `${remoteAddress}:${remotePort}`);
   }
 

@@ -27,6 +27,8 @@ export interface TransportSink {
 export interface Transport {
   /** Who is at the other end, for the log. */
   readonly peer: string;
+  /** Its IP address, where it has one. */
+  readonly address?: string | null;
   /** Bytes given to `send` that have not left yet. */
   readonly queuedBytes: number;
   /** A send has failed: the peer is gone, and `closed` follows. */
