@@ -10,11 +10,14 @@ import type { TargetType } from '../dm/target.ts';
 import { TargetTypes } from '../dm/target-types.ts';
 import { UnderlyingDevices } from '../dm/underlying-devices.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
-import { tableLine } from './machine-setup.ts';
+import { type MirrorTable, tableLine } from './machine-setup.ts';
 import type { SimStack, StackEnvironment, StackFactory } from './sim-stack.ts';
 
-/** A factory for stacks whose mirror target is `mirrorType`. */
-export function mirrorStackWith(mirrorType: TargetType): StackFactory {
+/** A factory for stacks whose mirror target is `mirrorType`, and whose table is put so. */
+export function mirrorStackWith(
+  mirrorType: TargetType,
+  lineOf: (table: MirrorTable) => string = tableLine,
+): StackFactory {
   const targetTypes = new TargetTypes([mirrorType]);
   return async (environment) => {
     const mapped = new MappedDevice({
@@ -25,9 +28,9 @@ export function mirrorStackWith(mirrorType: TargetType): StackFactory {
       targetTypes,
       devices: underlyingDevices(environment),
     });
-    await mapped.load(parseTable(tableLine(environment.table)));
+    await mapped.load(parseTable(lineOf(environment.table)));
     await mapped.resume();
-    return stackOver(mapped);
+    return stackOver(mapped, lineOf);
   };
 }
 
@@ -55,7 +58,7 @@ function underlyingDevices({ devices }: StackEnvironment): UnderlyingDevices {
   });
 }
 
-function stackOver(mapped: MappedDevice): SimStack {
+function stackOver(mapped: MappedDevice, lineOf: (table: MirrorTable) => string): SimStack {
   return {
     device: mapped,
     get eventNumber() {
@@ -64,7 +67,7 @@ function stackOver(mapped: MappedDevice): SimStack {
     suspend: (options) => mapped.suspend(options),
     resume: () => mapped.resume(),
     reload: async (table, options) => {
-      await mapped.load(parseTable(tableLine(table)));
+      await mapped.load(parseTable(lineOf(table)));
       await mapped.suspend(options);
       await mapped.resume();
     },

@@ -1,9 +1,9 @@
 /** Runs scripts on a real kernel: `test/kernel-vm` with its options as an object. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Test } from 'tap';
 import { tempDir } from './temp-dir.ts';
 import { requireThat, requireTool } from './tools.ts';
@@ -20,6 +20,8 @@ export interface GuestOptions {
   readonly nbdPort?: number;
   readonly nbdSocket?: string;
   readonly timeoutS?: number;
+  /** Copied to where the script starts, under their own names. */
+  readonly files?: readonly string[];
 }
 
 export interface GuestOutcome {
@@ -57,6 +59,7 @@ export class Guest {
     mkdirSync(this.out);
     const script = join(share, 'script');
     writeFileSync(script, `#!/bin/bash\nset -euo pipefail\n${options.script}\n`);
+    for (const file of options.files ?? []) copyFileSync(file, join(share, basename(file)));
     const args = ['--share', share, '--timeout', String(options.timeoutS ?? 120)];
     for (const disk of options.disks ?? []) args.push('--disk', disk);
     if (options.nbdPort !== undefined) args.push('--nbd-port', String(options.nbdPort));
