@@ -116,8 +116,12 @@ class LocalLog implements ServedLog {
     this.#log.markRegion(region);
   }
 
+  /**
+   * Not of a region out of sync, unlike the kernel's own logs: a server that was started anew calls
+   * regions out of sync that the mirror is about to clear, and writes to them will not be marked.
+   */
   clearRegion(region: Region): void {
-    this.#log.clearRegion(region);
+    if (this.inSync(region)) this.#log.clearRegion(region);
   }
 
   async getResyncWork(): Promise<Region | null> {

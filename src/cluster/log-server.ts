@@ -162,7 +162,7 @@ export class LogServer {
     const pending = this.#creations.get(key);
     if (pending !== undefined) return pending.text === text ? pending.made : refusal(EALREADY);
     const known = this.#instances.get(key);
-    if (known !== undefined && (known.text === text || this.#open.has(known.client))) {
+    if (known !== undefined && this.#isSameMirror(known, client, message, text)) {
       return this.#reattach(known, client, message, text);
     }
     this.#instances.delete(key);
@@ -173,6 +173,17 @@ export class LogServer {
     } finally {
       this.#creations.delete(key);
     }
+  }
+
+  /**
+   * A mirror that comes back sends its text with the NUL, a new one sends it without (specification
+   * 10.3, 10.4). The numbers of a kernel are addresses: after a power cut another mirror may have
+   * those of the one that died, and what that one had marked is to be copied.
+   */
+  #isSameMirror(known: LogInstance, client: LogClient, message: UlogMessage, text: string) {
+    if (known.client !== client && this.#open.has(known.client)) return true;
+    if (message.data.at(-1) === 0) return known.client === client || known.text === text;
+    return known.text === text && known.state !== 'resumed';
   }
 
   /** `old`: of a mirror with the same numbers that is gone. */

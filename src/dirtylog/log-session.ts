@@ -34,6 +34,8 @@ export interface LogSessionOptions {
   readonly ctrText: string;
   /** What a server that starts anew must be told to be dirty. */
   readonly markedRegions: () => Iterable<Region>;
+  /** Another server knows the log now; it may have regions to copy. */
+  readonly onServerChanged: () => void;
 }
 
 /** The answer of a request: 0 or an errno, and the data where it is 0. */
@@ -174,7 +176,9 @@ export class LogSession {
       if (marked !== 'known') return marked;
     }
     this.#generation = generation;
-    return this.#isKnown ? 'known' : 'not-now';
+    if (!this.#isKnown) return 'not-now';
+    this.#options.onServerChanged();
+    return 'known';
   }
 
   async #markAgain(): Promise<Introduction> {

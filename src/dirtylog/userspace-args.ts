@@ -73,6 +73,7 @@ export interface UserspaceConstruction {
   readonly target: TargetContext;
   readonly args: UserspaceArgs;
   readonly markedRegions: () => Iterable<Region>;
+  readonly onServerChanged: () => void;
 }
 
 export interface ConstructedLog {
@@ -87,13 +88,13 @@ export interface ConstructedLog {
 export async function constructUserspaceLog(
   construction: UserspaceConstruction,
 ): Promise<ConstructedLog> {
-  const { channel, target, args, markedRegions } = construction;
+  const { channel, target, args, markedRegions, onServerChanged } = construction;
   checkText(args.ctrText);
   if (channel === null) {
     throw nobodyListens('no log server is given', 'Start the server with --log-server PATH.');
   }
   const { uuid, ctrText } = args;
-  const session = new LogSession({ channel, uuid, ctrText, markedRegions });
+  const session = new LogSession({ channel, uuid, ctrText, markedRegions, onServerChanged });
   const { result, data } = await session.construct();
   if (result === ESRCH) {
     throw nobodyListens(

@@ -63,6 +63,7 @@ export function createUserspaceLogType(channel: LogChannel | null): DirtyLogType
         target,
         args: parsed,
         markedRegions: () => marked,
+        onServerChanged: () => onWork?.(),
       });
       return new UserspaceLog({ type, target, args: parsed, flushLegs, onWork, marked, ...made });
     },
@@ -255,12 +256,11 @@ class UserspaceLog implements DirtyLog {
   }
 
   /**
-   * Departure, where nodes share the log: a server that started anew does not know what the last
-   * one had told, and would not protect it.
+   * Departure: a server that started anew does not know what the last one had told; it may have
+   * regions to copy, and where nodes share the log it would not protect them.
    */
   get #hint(): number {
-    const isValid = !this.shared || this.#hintGeneration === this.#session.generation;
-    return isValid ? this.#inSyncHint : 0;
+    return this.#hintGeneration === this.#session.generation ? this.#inSyncHint : 0;
   }
 
   #takeHint(hint: number): void {

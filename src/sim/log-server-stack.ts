@@ -90,12 +90,24 @@ class MortalServer {
       },
     });
     const options = { implementations, clock, log: silentLogger, orphanMs: ORPHAN_MS };
-    this.#wire.serve(new LogServer(options));
+    const server = new LogServer(options);
+    this.#wire.serve({
+      connected: (client) => server.connected(client),
+      disconnected: (client) => server.disconnected(client),
+      handle: (client, message) => {
+        if (life.alive) server.handle(client, message);
+      },
+    });
+  }
+
+  /** Its connections end when the next one is there, so that nobody has to look for it. */
+  replace(): void {
+    this.#wire.cut();
+    this.start();
   }
 
   kill(): void {
     this.#life.alive = false;
-    this.#wire.cut();
   }
 }
 
@@ -157,8 +169,9 @@ class Killer {
     clock.after(this.#prng.between(1, killedWithinMs * 10) / 10, () => {
       if (this.#stopped) return;
       this.#server.kill();
+      // What it had sent to its device arrives before the next one looks.
       clock.after(this.#prng.between(1, awayMsMax), () => {
-        this.#server.start();
+        this.#server.replace();
         this.#killLater();
       });
     });

@@ -24,8 +24,8 @@ export interface LogConformance {
   readonly remembers: boolean;
   /**
    * A server keeps it: what is marked and cleared is with the server from the flush on; work is
-   * handed out again until it is settled; regions are counted once; and nothing is handed out any
-   * more once all of them were counted as in sync (specification 10.7).
+   * handed out again until it is settled; regions are counted once; one that is out of sync cannot
+   * be cleared; and nothing is handed out any more once all of them were counted as in sync (specification 10.7).
    */
   readonly served?: boolean;
   /** Storage for a target of so many regions. */
@@ -258,7 +258,9 @@ class LogModel {
   flushed(): void {
     const queue = this.#queue.splice(0);
     for (const { region, clean } of [...queue.filter((one) => one.clean), ...queue]) {
-      this.clean[region] = clean && !queue.some((one) => one.region === region && !one.clean);
+      const isMarked = queue.some((one) => one.region === region && !one.clean);
+      if (isMarked) this.clean[region] = false;
+      else if (clean && this.sync[region]) this.clean[region] = true;
     }
     for (const [region, clean] of this.clean.entries()) {
       if (!clean) this.stored[region] = 'dirty';

@@ -95,7 +95,7 @@ export class LogServerBed {
 }
 
 /** A killed server closes nothing, and the next one opens it again. */
-function unclosed(device: BlockDevice): BlockDevice {
+export function unclosed(device: BlockDevice): BlockDevice {
   return new Proxy(device, {
     get: (target, key) => {
       if (key === 'close') return async () => undefined;
