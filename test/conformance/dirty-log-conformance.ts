@@ -25,7 +25,8 @@ export interface LogConformance {
   /**
    * A server keeps it: what is marked and cleared is with the server from the flush on; work is
    * handed out again until it is settled; regions are counted once; one that is out of sync cannot
-   * be cleared; and nothing is handed out any more once all of them were counted as in sync (specification 10.7).
+   * be cleared; and nothing is handed out any more once all of them were counted as in sync
+   * (specification 10.7).
    */
   readonly served?: boolean;
   /** Storage for a target of so many regions. */
