@@ -74,7 +74,14 @@ for (const kind of CREDENTIALS) {
         'assert h.get_tls_negotiated()',
         'h.shutdown()',
       ];
-      await mustRun(['nbdsh', '-u', uri, ...script.flatMap((line) => ['-c', line])]);
+      await mustRun([
+        '/usr/bin/python3',
+        '-m',
+        'nbd',
+        '-u',
+        uri,
+        ...script.flatMap((line) => ['-c', line]),
+      ]);
     }
     t.match(await server.stop(), { status: 0 });
     t.notMatch(server.stderr, /TLS failed/);
