@@ -69,19 +69,14 @@ for (const kind of CREDENTIALS) {
       t.ok(readFileSync(target).equals(image), 'what came out is what went in');
       t.ok(readFileSync(join(cwd, 'b.img')).equals(image));
       const script = [
+        'h.set_uri_allow_local_file(True)',
+        `h.connect_uri(${JSON.stringify(uri)})`,
         'h.pwrite(b"x" * 5000, 123)',
         'assert h.pread(5000, 123) == b"x" * 5000',
         'assert h.get_tls_negotiated()',
         'h.shutdown()',
       ];
-      await mustRun([
-        '/usr/bin/python3',
-        '-m',
-        'nbd',
-        '-u',
-        uri,
-        ...script.flatMap((line) => ['-c', line]),
-      ]);
+      await mustRun(['/usr/bin/python3', '-m', 'nbd', ...script.flatMap((line) => ['-c', line])]);
     }
     t.match(await server.stop(), { status: 0 });
     t.notMatch(server.stderr, /TLS failed/);
