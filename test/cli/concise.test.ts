@@ -5,7 +5,7 @@ import { parseConcise } from '../../src/cli/concise.ts';
 
 t.test('parseConcise() splits at what is not escaped', async (t) => {
   t.same(parseConcise(' a,U,7,ro,0 8 zero,8 8 error ;\n b\\,c,,,,0 8 linear x\\;y\\\\z 0;'), [
-    { name: 'a', uuid: 'U', minor: 7, readOnly: true, table: '0 8 zero\n8 8 error ' },
+    { name: 'a', uuid: 'U', minor: 7, readOnly: true, table: '0 8 zero\n8 8 error' },
     { name: 'b,c', uuid: '', minor: null, readOnly: false, table: '0 8 linear x;y\\z 0' },
   ]);
   t.same(parseConcise(''), []);
