@@ -170,7 +170,7 @@ export class FileDevice implements BlockDevice {
       this.#readCached(bio);
       return;
     }
-    if (lane.isInline(byteCount, bio.aside)) {
+    if (!this.#pooled.mustFollow(bio) && lane.isInline(byteCount, bio.aside)) {
       lane.begin();
       const result = this.#transferInline(bio);
       lane.end(byteCount);

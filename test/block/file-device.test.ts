@@ -1,10 +1,11 @@
 /** What only files have: ends that move, disks that fill up, holes, and a real fdatasync. */
 
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, statSync, truncateSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { EIO, ENOSPC, EROFS, OK } from '../../src/base/errno.ts';
+import { Prng } from '../../src/base/prng.ts';
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units.ts';
 import { Bio, type BioOp } from '../../src/block/bio.ts';
 import type { BlockDevice } from '../../src/block/block-device.ts';
@@ -228,4 +229,34 @@ t.test('FileDevice gives ranges back one after the other, and reads zeros then',
     expected.fill(0, sector * SECTOR_SIZE, (sector + count) * SECTOR_SIZE);
   }
   t.ok(expected.equals(data!), 'only what was given back is gone');
+});
+
+t.test('FileDevice carries out writes to one place in the order of their coming', async (t) => {
+  // Two devices as two legs: small writes are inline, large ones go to the pool, in any mixture.
+  const prng = new Prng('one place');
+  const paths = ['a.img', 'b.img'].map((name) => join(tempDir(t), name));
+  for (const path of paths) writeFileSync(path, Buffer.alloc(4 * MIB));
+  const devices = await Promise.all(paths.map((path) => openFile(t, path)));
+  const writes: Promise<unknown>[] = [];
+  for (let round = 1; round <= 400; round++) {
+    const count = prng.pick([1, 8, 64, 128, 512, 2048]);
+    const sector = prng.between(0, 4096 - count);
+    for (const [leg, device] of devices.entries()) {
+      const bio = (onEnd: (result: number) => void): Bio => {
+        const data = new Uint8Array(count * SECTOR_SIZE).fill(round);
+        const place = { sector: sector as Sector, count: count as SectorCount };
+        const made = new Bio({
+          ...{ op: 'write', ...place, data, fua: false },
+          onEnd: (_bio, result) => onEnd(result),
+        });
+        made.aside = leg === 0;
+        return made;
+      };
+      writes.push(new Promise((resolve) => device.submit(bio(resolve))));
+    }
+    if (prng.chance(1, 8)) await Promise.race(writes.slice(-8));
+  }
+  t.same(new Set(await Promise.all(writes)), new Set([OK]));
+  const [first, second] = paths.map((path) => readFileSync(path));
+  t.ok(first!.equals(second!), 'both hold the same');
 });
