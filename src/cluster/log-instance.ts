@@ -70,16 +70,20 @@ export class LogInstance {
 
   /** False: it was overtaken by one that was sent later. */
   isNext(seq: number): boolean {
-    const ahead = this.#lastSeq === null ? 1 : (seq - this.#lastSeq) >>> 0;
-    if (ahead === 0 || ahead >= 2 ** 31) return false;
+    if (this.isOvertaken(seq)) return false;
     this.#lastSeq = seq;
     return true;
+  }
+
+  isOvertaken(seq: number): boolean {
+    if (this.#lastSeq === null) return false;
+    const ahead = (seq - this.#lastSeq) >>> 0;
+    return ahead === 0 || ahead >= 2 ** 31;
   }
 
   constructed(version: number): Answer {
     // Numbers may begin anew with a new connection.
     this.#lastSeq = null;
-
     return success(version < VERSION_WITH_DEVICE ? NO_DATA : encodeDeviceName(this.log.deviceName));
   }
 

@@ -157,11 +157,17 @@ export class LogServer {
     };
   }
 
-  async #construct(client: LogClient, message: UlogMessage, text: string): Promise<Answer> {
+  async #construct(
+    client: LogClient,
+    message: UlogMessage,
+    text: string,
+  ): Promise<Answer | typeof NO_ANSWER> {
     const key = keyOf(message);
     const pending = this.#creations.get(key);
     if (pending !== undefined) return pending.text === text ? pending.made : refusal(EALREADY);
     const known = this.#instances.get(key);
+    // Sent twice, and come when the log was in use already: it must not begin anew.
+    if (known?.client === client && known.isOvertaken(message.seq)) return NO_ANSWER;
     if (known !== undefined && this.#isSameMirror(known, client, message, text)) {
       return this.#reattach(known, client, message, text);
     }

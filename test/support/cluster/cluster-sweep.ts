@@ -117,7 +117,8 @@ export async function playStory(
   const isOver = !hasStruck;
   strikeAt = Number.POSITIVE_INFINITY;
   await cluster.pass(mishap.lastsMs);
-  await cluster.until(mishap.repair(a));
+  // What was never struck is not to be started a second time.
+  if (!isOver) await cluster.until(mishap.repair(a));
   void told;
   await finish(cluster);
   return { violations: cluster.violations, lateLandings: cluster.lateLandings, isOver };
