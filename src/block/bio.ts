@@ -37,11 +37,6 @@ export class Bio {
   fua: boolean;
   onEnd: BioEnd;
   context: unknown;
-  /**
-   * A hint: the submitter has more of the same data to move, so that this request is better done
-   * by another core meanwhile, where it is large enough to be worth it.
-   */
-  aside = false;
   /** Why it failed, for people, where the device knows more than an errno. */
   detail: string | null = null;
 

@@ -42,7 +42,6 @@ const QUICK_PROBES_NEEDED = 4;
 export class Lane {
   readonly #policy: AioPolicy;
   readonly #inlineBytesMax: number;
-  readonly #asideBytesMin: number;
   readonly #meter: LaneMeter | null;
   #waitUs = 0;
   #isSlow = false;
@@ -60,12 +59,10 @@ export class Lane {
   constructor(options: {
     policy: AioPolicy;
     inlineBytesMax: number;
-    asideBytesMin: number;
     meter: LaneMeter | null;
   }) {
     this.#policy = options.policy;
     this.#inlineBytesMax = options.inlineBytesMax;
-    this.#asideBytesMin = options.asideBytesMin;
     this.#meter = options.policy === 'auto' ? options.meter : null;
   }
 
@@ -75,10 +72,9 @@ export class Lane {
   }
 
   /** True where the caller should transfer inline, between `begin` and `end`. */
-  isInline(byteCount: number, aside: boolean): boolean {
+  isInline(byteCount: number): boolean {
     if (this.#policy !== 'auto') return this.#policy === 'inline';
-    if (byteCount > this.#inlineBytesMax || (aside && byteCount >= this.#asideBytesMin))
-      return false;
+    if (byteCount > this.#inlineBytesMax) return false;
     if (!this.#isSlow) return true;
     this.#untilProbe -= 1;
     return this.#untilProbe <= 0;

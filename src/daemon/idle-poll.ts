@@ -29,7 +29,8 @@ export class IdlePoll {
   #score = SCORE_FIRST;
   #pause = PAUSE_MIN;
   #pauseLeft = 0;
-  #idleSinceMs = 0;
+  /** Null: what came last is being served. */
+  #idleSinceMs: number | null = null;
   #isLooking = false;
   /** Requests have come since the last look. */
   #isFresh = false;
@@ -68,9 +69,13 @@ export class IdlePoll {
   #lookOnce(): void {
     const nowMs = this.#loop.now();
     if (this.#isFresh) {
+      // It is served behind this look: only the next one sees the end of that.
       this.#isFresh = false;
-      this.#idleSinceMs = nowMs;
+      this.#idleSinceMs = null;
+      this.#loop.afterSockets(this.#look);
+      return;
     }
+    this.#idleSinceMs ??= nowMs;
     if (nowMs - this.#idleSinceMs < this.#whileMs) {
       this.#loop.afterSockets(this.#look);
       return;

@@ -19,8 +19,7 @@ export type FailedLegs = number;
 export type FanOutEnd = (write: MirrorWrite, failedLegs: FailedLegs) => void;
 
 export interface LegIo {
-  /** `more`: others follow at once, so that this core has enough to do. */
-  fanOut(write: MirrorWrite, more: boolean, onEnd: FanOutEnd): void;
+  fanOut(write: MirrorWrite, onEnd: FanOutEnd): void;
 }
 
 export type LegIoFactory = (legs: readonly Leg[], probe: Probe) => LegIo;
@@ -53,13 +52,12 @@ class FanOut {
     );
   }
 
-  start(write: MirrorWrite, more: boolean, onEnd: FanOutEnd): void {
+  start(write: MirrorWrite, onEnd: FanOutEnd): void {
     const { op, sector, count, data, fua } = write.bio;
     this.#write = write;
     this.#onEnd = onEnd;
     this.#failedLegs = 0;
     this.#open = this.#legs.length;
-    const lastIndex = this.#legs.length - 1;
     for (const leg of this.#legs) {
       const bio = this.#bios[leg.index]!;
       bio.op = op;
@@ -67,7 +65,6 @@ class FanOut {
       bio.count = count;
       bio.data = data;
       bio.fua = fua;
-      bio.aside = more || leg.index < lastIndex;
       bio.detail = null;
       this.#probe.reached('W6', leg.index, write.region);
       leg.device.submit(bio);
@@ -110,8 +107,8 @@ export class ParallelLegIo implements LegIo {
     this.#probe = probe;
   }
 
-  fanOut(write: MirrorWrite, more: boolean, onEnd: FanOutEnd): void {
+  fanOut(write: MirrorWrite, onEnd: FanOutEnd): void {
     const fanOut = this.#spare.pop() ?? new FanOut(this.#legs, this.#probe, this.#free);
-    fanOut.start(write, more, onEnd);
+    fanOut.start(write, onEnd);
   }
 }

@@ -138,11 +138,7 @@ export class Writes {
       return;
     }
     if (set.logFailure) set.counters.unloggedWrites += writes.length;
-    let left = writes.length;
-    for (const write of writes) {
-      left -= 1;
-      this.#legIo.fanOut(write, left > 0, this.#fanOutEnded);
-    }
+    for (const write of writes) this.#legIo.fanOut(write, this.#fanOutEnded);
   }
 
   #dispatchNosync(writes: readonly MirrorWrite[]): void {

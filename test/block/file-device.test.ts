@@ -236,12 +236,15 @@ t.test('FileDevice carries out writes to one place in the order of their coming'
   const prng = new Prng('one place');
   const paths = ['a.img', 'b.img'].map((name) => join(tempDir(t), name));
   for (const path of paths) writeFileSync(path, Buffer.alloc(4 * MIB));
-  const devices = await Promise.all(paths.map((path) => openFile(t, path)));
+  const policies: readonly AioPolicy[] = ['auto', 'pool'];
+  const devices = await Promise.all(
+    paths.map((path, leg) => openFile(t, path, { aio: policies[leg]! })),
+  );
   const writes: Promise<unknown>[] = [];
   for (let round = 1; round <= 400; round++) {
-    const count = prng.pick([1, 8, 64, 128, 512, 2048]);
-    const sector = prng.between(0, 4096 - count);
-    for (const [leg, device] of devices.entries()) {
+    const count = prng.pick([1, 8, 64, 128, 512, 4100]);
+    const sector = prng.between(0, 8192 - count);
+    for (const device of devices) {
       const bio = (onEnd: (result: number) => void): Bio => {
         const data = new Uint8Array(count * SECTOR_SIZE).fill(round);
         const place = { sector: sector as Sector, count: count as SectorCount };
@@ -249,7 +252,6 @@ t.test('FileDevice carries out writes to one place in the order of their coming'
           ...{ op: 'write', ...place, data, fua: false },
           onEnd: (_bio, result) => onEnd(result),
         });
-        made.aside = leg === 0;
         return made;
       };
       writes.push(new Promise((resolve) => device.submit(bio(resolve))));

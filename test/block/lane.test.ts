@@ -18,12 +18,12 @@ class Calls {
         return this.#waits;
       },
     };
-    this.lane = new Lane({ policy, inlineBytesMax: LIMIT, asideBytesMin: 1, meter });
+    this.lane = new Lane({ policy, inlineBytesMax: LIMIT, meter });
   }
 
   /** True if the transfer was inline. */
   one(elapsedMs: number, waited: boolean, bytes = 4096): boolean {
-    if (!this.lane.isInline(bytes, false)) return false;
+    if (!this.lane.isInline(bytes)) return false;
     this.lane.begin();
     this.#nowMs += elapsedMs;
     if (waited) this.#waits += 1;
@@ -91,10 +91,10 @@ t.test('Lane probes slow storage ever more rarely', async (t) => {
 });
 
 t.test('Lane keeps large transfers in the pool, and obeys a policy', async (t) => {
-  t.equal(new Calls().lane.isInline(LIMIT, false), true);
-  t.equal(new Calls().lane.isInline(LIMIT + 512, false), false);
+  t.equal(new Calls().lane.isInline(LIMIT), true);
+  t.equal(new Calls().lane.isInline(LIMIT + 512), false);
   const inline = new Calls('inline');
   t.equal(inline.many(100, 50, true), 100);
-  t.equal(inline.lane.isInline(LIMIT * 8, false), true);
+  t.equal(inline.lane.isInline(LIMIT * 8), true);
   t.equal(new Calls('pool').many(100, 0, false), 0);
 });

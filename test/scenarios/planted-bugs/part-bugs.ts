@@ -52,7 +52,7 @@ class MistakenLegIo implements LegIo {
     this.#mistakes = mistakes;
   }
 
-  fanOut(write: MirrorWrite, _more: boolean, onEnd: FanOutEnd): void {
+  fanOut(write: MirrorWrite, onEnd: FanOutEnd): void {
     const mistakes = this.#mistakes;
     const { op, sector, count, data, fua } = write.bio;
     const legs = this.#legs.filter((leg) => mistakes.goesTo?.(leg, write) ?? true);
