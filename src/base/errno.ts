@@ -24,8 +24,8 @@ export const EINVAL = 22;
 export const EFBIG = 27;
 export const ENOSPC = 28;
 export const EROFS = 30;
-export const EPROTO = 71;
 export const ELOOP = 40;
+export const EPROTO = 71;
 export const EOVERFLOW = 75;
 export const EOPNOTSUPP = 95;
 export const ESHUTDOWN = 108;
@@ -55,8 +55,8 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [EFBIG, 'EFBIG'],
   [ENOSPC, 'ENOSPC'],
   [EROFS, 'EROFS'],
-  [EPROTO, 'EPROTO'],
   [ELOOP, 'ELOOP'],
+  [EPROTO, 'EPROTO'],
   [EOVERFLOW, 'EOVERFLOW'],
   [EOPNOTSUPP, 'EOPNOTSUPP'],
   [ESHUTDOWN, 'ESHUTDOWN'],
@@ -64,7 +64,7 @@ const NAMES: ReadonlyMap<number, string> = new Map([
   [ESTALE, 'ESTALE'],
 ]);
 
-/** "EIO" for 5; "errno 71" for a number without a name here. */
+/** "EIO" for 5; "errno 999" for a number without a name here. */
 export function errnoName(result: IoResult): string {
   return NAMES.get(result) ?? `errno ${result}`;
 }

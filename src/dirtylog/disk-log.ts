@@ -13,7 +13,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { type Awaitable, isPromise } from '../base/awaitable.ts';
+import { type Awaitable, andThen } from '../base/awaitable.ts';
 import { Bitset } from '../base/bitset.ts';
 import { EINVAL, ESHUTDOWN, errnoName, type IoResult, OK } from '../base/errno.ts';
 import { LOG_WHOLE_WRITE_BYTES_MAX } from '../base/limits.ts';
@@ -149,12 +149,7 @@ class DiskLog implements DirtyLog {
   }
 
   postsuspend(): Awaitable<IoResult> {
-    const outcome = this.flush();
-    if (!isPromise(outcome)) {
-      this.#life = 'suspended';
-      return outcome;
-    }
-    return outcome.then((result) => {
+    return andThen(this.flush(), (result) => {
       this.#life = 'suspended';
       return result;
     });
@@ -212,9 +207,7 @@ class DiskLog implements DirtyLog {
     assert(!this.#flushing, 'Disk log flushed during a flush');
     this.#flushing = true;
     if (!context.touchedCleaned) return this.#writeImage();
-    const outcome = this.#flushLegs();
-    if (!isPromise(outcome)) return this.#legsFlushed(outcome);
-    return outcome.then((result) => this.#legsFlushed(result));
+    return andThen(this.#flushLegs(), (result) => this.#legsFlushed(result));
   }
 
   markRegion(region: Region): void {
@@ -323,8 +316,7 @@ class DiskLog implements DirtyLog {
       LOG_BITSET_OFFSET + changedFrom,
       LOG_BITSET_OFFSET + changedEnd,
     );
-    if (!isPromise(outcome)) return this.#imageWritten(outcome);
-    return outcome.then((result) => this.#imageWritten(result));
+    return andThen(outcome, (result) => this.#imageWritten(result));
   }
 
   #imageWritten(result: IoResult): Awaitable<IoResult> {
@@ -335,9 +327,7 @@ class DiskLog implements DirtyLog {
     }
     this.#target.probe.reached('W4', -1, nameable(this.#marked));
     if (!this.#context.touchedDirtied) return this.#flushed();
-    const outcome = this.#disk.flushCache();
-    if (!isPromise(outcome)) return this.#cacheFlushed(outcome);
-    return outcome.then((flushed) => this.#cacheFlushed(flushed));
+    return andThen(this.#disk.flushCache(), (flushed) => this.#cacheFlushed(flushed));
   }
 
   #cacheFlushed(result: IoResult): IoResult {

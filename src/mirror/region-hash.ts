@@ -16,7 +16,7 @@
  */
 
 import { assert } from '../base/assert.ts';
-import { type Awaitable, isPromise } from '../base/awaitable.ts';
+import { type Awaitable, andThen, isPromise } from '../base/awaitable.ts';
 import type { Probe } from '../base/probe.ts';
 import type { Region } from '../base/units.ts';
 import type { DirtyLog } from '../dirtylog/dirty-log.ts';
@@ -159,8 +159,7 @@ export class RegionHash<W extends RegionWrite> {
   /** A write to the region failed on a leg: the legs differ now (specification 2.10). */
   markNosync(write: W): Awaitable<void> {
     const told = this.#log.setRegionSync(write.region, false);
-    if (isPromise(told)) return told.then(() => this.#becomeNosync(write));
-    this.#becomeNosync(write);
+    return andThen(told, () => this.#becomeNosync(write));
   }
 
   /**
@@ -186,8 +185,7 @@ export class RegionHash<W extends RegionWrite> {
   /** Claims resync work while a slot is free. */
   prepareRecovery(): Awaitable<void> {
     if (!this.#slots.tryTake()) return;
-    const work = this.#log.getResyncWork();
-    return isPromise(work) ? work.then((region) => this.#claim(region)) : this.#claim(work);
+    return andThen(this.#log.getResyncWork(), (region) => this.#claim(region));
   }
 
   /** The next region that is ready to be copied; null when there is none. */
@@ -282,10 +280,7 @@ export class RegionHash<W extends RegionWrite> {
       return;
     }
     this.#options.probe.reached('R0', -1, region);
-    const entry = this.#find(region);
-    return isPromise(entry)
-      ? entry.then((found) => this.#beginRecovery(found))
-      : this.#beginRecovery(entry);
+    return andThen(this.#find(region), (entry) => this.#beginRecovery(entry));
   }
 
   #beginRecovery(entry: RegionEntry<W>): Awaitable<void> {
