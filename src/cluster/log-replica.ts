@@ -212,15 +212,23 @@ export class LogReplica {
     this.#apply(changes, revision, false);
   }
 
-  /** What a transaction that was refused found. */
-  found(current: Changes): void {
+  /**
+   * What a transaction that was refused found. False: a node has come or gone of which not all is
+   * known. Whoever compares `members` relies on knowing all nodes, so that it is not adopted ahead
+   * of them: `load` is needed.
+   */
+  found(current: Changes): boolean {
     const changes = new Map<string, Entry | null>();
     for (const [key, entry] of current) {
       // When an absent key went away is not told; the watch tells it in its place.
       if (entry !== null) changes.set(key, entry);
       else if (this.revisionOf(key) !== 0) changes.set(key, null);
     }
+    const { members } = this.keys;
+    const isComplete = (changes.get(members)?.revision ?? 0) <= this.revisionOf(members);
+    if (!isComplete) changes.delete(members);
     this.#apply(changes, this.#revision, false);
+    return isComplete;
   }
 
   /** What somebody else has seen change. */

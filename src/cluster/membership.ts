@@ -131,7 +131,7 @@ export class Membership {
         return 'done';
       case 'conflict':
         context.counters.conflicts += 1;
-        replica.found(outcome.current);
+        if (!replica.found(outcome.current)) await replica.load();
         return 'conflict';
       case 'refused':
         context.log.error('shared log: the store refuses a transaction', { why: outcome.reason });

@@ -128,7 +128,10 @@ export class SharedLogFile {
       return;
     }
     if (!this.isWriter) return;
-    const isAwaited = replica.nodes.length > 1 && replica.marksRevision > replica.written.revision;
+    const { marksRevision, revision, written } = replica;
+    // Marks may be known ahead of what else there was: that is told later.
+    const isBehind = Math.min(marksRevision, revision) > written.revision;
+    const isAwaited = replica.nodes.length > 1 && isBehind;
     if (isAwaited || this.#hasNewDirt()) void this.#write();
     else this.#writeSoon();
   }
@@ -174,6 +177,8 @@ export class SharedLogFile {
   #write(): Promise<boolean> {
     this.#writing ??= this.#writeOnce().finally(() => {
       this.#writing = null;
+      // What came meanwhile was not heard: nothing else may come that wakes us for it.
+      this.noticed();
     });
     return this.#writing;
   }
