@@ -50,8 +50,18 @@ async function flood(socket: Socket): Promise<void> {
   );
   while (!socket.destroyed) {
     if (socket.write(batch)) await sleep(0);
-    else await new Promise((resolve) => socket.once('drain', resolve).once('close', resolve));
+    else await drained(socket);
   }
+}
+
+function drained(socket: Socket): Promise<void> {
+  return new Promise((resolve) => {
+    const done = (): void => {
+      socket.off('drain', done).off('close', done);
+      resolve();
+    };
+    socket.on('drain', done).on('close', done);
+  });
 }
 
 /** Chooses the export of no name; the socket is paused behind the answer. */

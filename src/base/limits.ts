@@ -65,6 +65,15 @@ export const NBD_CONNECTION_BYTES_GUARANTEED = 2 ** 20;
 /** NBD: a WRITE that gets no more of its payload for so long, while others wait for memory. */
 export const NBD_PAYLOAD_STALL_MS_MAX = 10_000;
 
+/**
+ * NBD: requests that a connection begins in one turn of the event loop while others send requests,
+ * too, and payload that counts as one more. The usual 16 small ones in flight always fit.
+ */
+export const NBD_TURN_SHARE = 16;
+export const NBD_TURN_SHARE_BYTES = 65_536;
+/** NBD: others count as sending for so long after they last did. */
+export const NBD_TURNS_SHARED_MS = 1000;
+
 /** NBD: option data that is looked at, and option data that is at least skipped politely. */
 export const NBD_OPTION_DATA_BYTES_MAX = 65_536;
 export const NBD_OPTION_DATA_BYTES_SKIPPED_MAX = 32 * 2 ** 20;

@@ -20,6 +20,7 @@ import { ReplyQueue } from './reply-queue.ts';
 import type { TlsPolicy } from './tls.ts';
 import { Transmission } from './transmission.ts';
 import type { Transport, TransportSink } from './transport.ts';
+import { TurnShare, type Turns } from './turn-share.ts';
 
 /** What all connections of a server share. */
 export interface ConnectionContext {
@@ -29,6 +30,7 @@ export interface ConnectionContext {
   readonly features: HandshakeFeatures;
   readonly pool: BufferPool;
   readonly budget: PayloadBudget;
+  readonly turns: Turns;
   /** 0 for no limit. */
   readonly handshakeMsMax: number;
   readonly tls: TlsPolicy;
@@ -212,7 +214,7 @@ export class Connection implements TransportSink {
       this.#startTls();
     } else if (outcome === 'done') {
       this.#clearTimer();
-      const { clock, pool, budget } = this.#context;
+      const { clock, pool, budget, turns } = this.#context;
       const { negotiated } = this.#handshake;
       negotiated.export.attached();
       this.#attached = true;
@@ -223,6 +225,7 @@ export class Connection implements TransportSink {
         pool,
         budget,
         clock,
+        share: new TurnShare(turns, () => this.#progressed()),
         stopping: () => this.#context.stopping(),
         onFreed: () => this.#replies.schedule(),
       });

@@ -25,6 +25,7 @@ import { PayloadBudget } from './payload-budget.ts';
 import { printable } from './printable.ts';
 import { NO_TLS, type TlsPolicy } from './tls.ts';
 import type { ListenAddress, Transport } from './transport.ts';
+import { Turns } from './turn-share.ts';
 
 export interface NbdServerLimits {
   readonly connectionsMax?: number;
@@ -94,6 +95,7 @@ export class NbdServer {
       exports: this.#exports,
       features: options.features ?? ALL_FEATURES,
       pool: this.#pool,
+      turns: new Turns(clock),
       budget: new PayloadBudget(limits.payloadBytesMax ?? NBD_SERVER_BYTES_IN_FLIGHT_MAX, () =>
         this.#watchPayloads(),
       ),

@@ -33,6 +33,7 @@ import { PendingRequest } from './pending-request.ts';
 import type { ReplyQueue } from './reply-queue.ts';
 import { ReplyWriter } from './reply-writer.ts';
 import { RequestIntake } from './request-intake.ts';
+import type { TurnShare } from './turn-share.ts';
 
 /**
  * - `more`: everything received is parsed. - `stopped`: a bound is reached; `mayContinue` says
@@ -48,6 +49,7 @@ export interface TransmissionContext {
   readonly pool: BufferPool;
   readonly budget: PayloadBudget;
   readonly clock: Clock;
+  readonly share: TurnShare;
   stopping(): boolean;
   /** Something was freed, by which a stopped connection may go on. */
   onFreed(): void;
@@ -117,6 +119,8 @@ export class Transmission {
   /** Parses and starts all that was received, then sends what has ended already. */
   advance(): TransmissionOutcome {
     assert(!this.#parsing, 'Requests are parsed within themselves');
+    if (this.#context.share.waiting) return 'stopped';
+    this.#context.share.enter();
     for (;;) {
       this.#parsing = true;
       const outcome = this.#parse();
@@ -162,7 +166,7 @@ export class Transmission {
   }
 
   #canGoOn(): boolean {
-    if (this.#phase === 'intake') return true;
+    if (this.#phase === 'intake') return !this.#context.share.waiting;
     return this.#phase === 'admission' && this.#waitsForReplies && this.#hasRoomForReply();
   }
 
@@ -180,6 +184,7 @@ export class Transmission {
       switch (this.#phase) {
         case 'intake': {
           if (this.#replies.queuedBytes > NBD_REPLY_BYTES_QUEUED_MAX) return 'stopped';
+          if (this.#reader.available > 0 && this.#context.share.spent()) return 'stopped';
           const outcome = this.#intake.next();
           if (outcome === 'accepted') this.#phase = 'admission';
           else if (outcome === 'refused') this.#refuse();
@@ -199,6 +204,7 @@ export class Transmission {
   }
 
   #refuse(): void {
+    this.#context.share.charge(0);
     const { error, text } = this.#intake.refusal;
     this.#writer.error(this.#header, this.#header.command, error, text);
   }
@@ -222,6 +228,7 @@ export class Transmission {
       this.#context.budget.wait(this.#freed);
       return false;
     }
+    this.#context.share.charge(bytes);
     this.#payloadBytes += bytes;
     if (isRead) this.#readBytes += bytes;
     if (command === COMMANDS.WRITE) {

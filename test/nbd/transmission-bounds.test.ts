@@ -50,8 +50,10 @@ t.test('Transmission holds at most 64 MiB of payload, and a server its budget', 
   const data = Buffer.alloc(16 * MIB);
   const writes = Array.from({ length: 5 }, (_, i) => wire.write(i * 16 * MIB, data, BigInt(i)));
   first.feed(Buffer.concat(writes));
+  session.settle(first);
   t.equal(device.held.length, 4, 'four of 16 MiB on one connection');
   second.feed(Buffer.concat(writes));
+  session.settle(second);
   t.equal(device.held.length, 5, 'one more on the whole server');
   device.finish();
   session.settle(first, second);
@@ -266,4 +268,45 @@ t.test('Transmission drops garbage at the first wrong magic', async (t) => {
       garbage !== '',
     );
   }
+});
+
+t.test('A client that sends thousands of requests ahead gets its share of each turn', (t) => {
+  const device = new MemoryDevice({ sizeSectors: 8 });
+  const session = new NbdSession({ device });
+  const [flooder, other] = [session.attach(), session.attach()];
+  const flood = Buffer.concat(Array.from({ length: 5000 }, (_, i) => wire.read(0, 1, BigInt(i))));
+  const answered = (client: MemoryTransport): number => client.take().length / 17;
+
+  session.exchange(flooder, wire.read(0, 1));
+  session.clock.advance(1000);
+  flooder.feed(flood);
+  t.equal(answered(flooder), 5000, 'alone it may have whole turns');
+
+  session.exchange(other, wire.read(0, 1));
+  flooder.feed(flood);
+  const first = answered(flooder);
+  t.ok(first > 0 && first <= 16, `${first} before others have had their turn`);
+  t.notOk(flooder.reading);
+  other.feed(Buffer.concat(Array.from({ length: 16 }, () => wire.read(0, 1))));
+  t.equal(answered(other), 16, 'the usual ones fit into one turn');
+  session.settle(flooder, other);
+  t.equal(answered(flooder), 5000 - first, 'nothing is forgotten');
+  t.ok(flooder.reading);
+
+  flooder.feed(flood);
+  flooder.feed(wire.disc());
+  flooder.feedEnd();
+  other.feed(wire.read(0, 1));
+  session.settle(flooder, other);
+  t.equal(answered(flooder), 5000, 'nor by one that leaves in good order');
+  t.ok(flooder.destroyed);
+
+  const leaver = session.attach();
+  session.exchange(other, wire.read(0, 1));
+  leaver.feed(flood);
+  leaver.vanish();
+  session.settle(other);
+  t.ok(answered(leaver) <= 16, 'what waited of one that vanished does not begin');
+  t.equal(session.server.connections.length, 1);
+  t.end();
 });
