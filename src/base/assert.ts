@@ -3,7 +3,12 @@
  * process, because carrying on could lie about durability. Bad input is never an assertion.
  */
 
-/** Throws when `condition` is false. Callers do not catch it. */
+/**
+ * Throws when `condition` is false. Callers do not catch it.
+ *
+ * The message is made in any case: where a request passes, let it be a constant, or put a branch
+ * around `unreachable`.
+ */
 export function assert(condition: boolean, message: string): asserts condition {
   if (!condition) throw new AssertionFailure(message);
 }

@@ -2,7 +2,7 @@
  * How a target is cut into regions (specification 1.3). Sectors here are relative to the target.
  */
 
-import { assert } from './assert.ts';
+import { assert, unreachable } from './assert.ts';
 import {
   isPowerOfTwo,
   type Region,
@@ -37,10 +37,8 @@ export class RegionGeometry {
 
   /** The length of a region; only the last one may be short. */
   lengthOf(region: Region): SectorCount {
-    assert(
-      region < this.regionCount,
-      `Region ${region} is beyond the last, ${this.regionCount - 1}`,
-    );
+    if (region >= this.regionCount)
+      unreachable(`Region ${region} is beyond the last, ${this.regionCount - 1}`);
     return toSectorCount(
       Math.min(this.regionSizeSectors, this.targetSectors - region * this.regionSizeSectors),
     );

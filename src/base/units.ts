@@ -6,7 +6,7 @@
  * else.
  */
 
-import { assert } from './assert.ts';
+import { unreachable } from './assert.ts';
 
 declare const unit: unique symbol;
 
@@ -24,8 +24,8 @@ export type Region = number & { readonly [unit]: 'region' };
 export const SECTOR_SIZE = 512;
 
 function natural(value: number, what: string): number {
-  assert(Number.isSafeInteger(value) && value >= 0, `${what} is ${value}, must be 0 to 2^53-1`);
-  return value;
+  if (Number.isSafeInteger(value) && value >= 0) return value;
+  unreachable(`${what} is ${value}, must be 0 to 2^53-1`);
 }
 
 export function toSector(value: number): Sector {

@@ -62,7 +62,7 @@ export class AlignDevice {
 
   /** Takes a request; it may end before this returns. */
   submit(request: ByteRequest): void {
-    assert(request.state === 'idle', `Request submitted while ${request.state}`);
+    assert(request.state === 'idle', 'A request was submitted that has not ended');
     this.#inFlight += 1;
     request.detail = null;
     request.state = 'running';
@@ -71,7 +71,7 @@ export class AlignDevice {
       this.#send(request, request.bio, op, 0, 0, null, this.#bioEnded);
       return;
     }
-    assert(length > 0, `A ${op} of no bytes was submitted`);
+    assert(length > 0, 'A request of no bytes was submitted');
     if (offset + length > this.size) {
       // A table swap may shrink a device under a client that keeps the size it was told.
       request.detail = `${op} beyond the end of ${this.device.name}`;
@@ -238,7 +238,7 @@ export class AlignDevice {
   }
 
   #finish(request: ByteRequest, result: IoResult): void {
-    assert(request.state === 'running', `Request ended while ${request.state}`);
+    assert(request.state === 'running', 'A request ended that was not running');
     if (this.#isListed(request)) {
       this.#running.remove(request);
       if (request.exclusive) this.#exclusiveCount -= 1;

@@ -1,5 +1,6 @@
 /** Tables of what the throughput section measured. */
 
+import { availableParallelism } from 'node:os';
 import type { Workload } from './fio.ts';
 import { FIRST_GOALS, GOALS, type Goal } from './goals.ts';
 import { OUR_NAMES, PEER_NAMES, type ServerName } from './server.ts';
@@ -34,6 +35,8 @@ export function reportThroughput(
     report.goals('Ratios, and what is wanted', GOALS),
     report.goals('Ratios that the first version was built to', FIRST_GOALS),
     report.cpuTime(),
+    report.clientTime(),
+    report.bestOfCores(),
     report.shareOfLimit(),
   ];
   return tables.filter((table) => table.rows.length > 0 && table.header.length > 1);
@@ -87,6 +90,39 @@ class Report {
     };
   }
 
+  clientTime(): Table {
+    const servers = this.#subjects.filter((subject) => subject !== 'limit');
+    return {
+      title: 'CPU time of fio per request, microseconds',
+      header: ['workload', ...servers],
+      rows: this.#works.map((work) => [
+        work.name,
+        ...servers.map((name) => formatFigure(median(this.#clientTimes(work.name, name)))),
+      ]),
+    };
+  }
+
+  /** The client needs its part of the cores; what is left bounds what a server can do. */
+  bestOfCores(): Table {
+    const ours = OUR_NAMES.filter((name) => this.#subjects.includes(name));
+    const isMeasured = this.#subjects.includes('nbdkit');
+    return {
+      title: 'If no core ever idled, at these prices: x nbdkit as measured',
+      header: ['workload', ...ours],
+      rows: (isMeasured ? this.#works : []).map(({ name: work }) => [
+        work,
+        ...ours.map((name) => {
+          const clientTimes = this.#clientTimes(work, name);
+          const best = this.#column(work, name, 'cpuMicroseconds').map(
+            (server, round) => (availableParallelism() * 1e6) / (server + clientTimes[round]!),
+          );
+          const ratio = medianRatio(best, this.#column(work, 'nbdkit', 'iops'));
+          return formatGoal(ratio, undefined);
+        }),
+      ]),
+    };
+  }
+
   shareOfLimit(): Table {
     const isMeasured = this.#subjects.includes('limit');
     const servers = this.#subjects.filter((subject) => subject !== 'limit');
@@ -102,6 +138,12 @@ class Report {
 
   #ratio(work: string, subject: Subject, other: Subject): number {
     return medianRatio(this.#column(work, subject, 'iops'), this.#column(work, other, 'iops'));
+  }
+
+  #clientTimes(work: string, subject: Subject): number[] {
+    return (this.#results[work]?.[subject] ?? []).map(
+      ({ clientCores, iops }) => (clientCores * 1e6) / iops,
+    );
   }
 
   #medians(work: Workload, key: keyof Measurement): string[] {

@@ -70,12 +70,12 @@ export class FrameReader {
 
   /** The next `size` bytes. Valid until `consume`, or as long as the caller retains the buffer. */
   peek(size: number): Buffer {
-    assert(this.available >= size, `Frame of ${size} bytes was taken, ${this.available} are there`);
+    assert(this.available >= size, 'A frame was taken that is not all there');
     return this.#buffer.bytes.subarray(this.#start, this.#start + size);
   }
 
   consume(size: number): void {
-    assert(this.available >= size, `${size} bytes were consumed, ${this.available} are there`);
+    assert(this.available >= size, 'More bytes were consumed than are there');
     this.#start += size;
   }
 
