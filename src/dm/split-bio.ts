@@ -3,7 +3,8 @@
  *
  * A flush goes to every target that takes any, a discard is cut at targets only, all else at both
  * (specification 1.3, 2.9). The joined result: REQUEUE if any piece says so, else the first errno,
- * else 0 (6.1).
+ * else 0 (6.1). A read that was cut and failed has zeros from the first piece on that failed, as
+ * the kernel leaves it, whatever was read behind that.
  */
 
 import { assert } from '../base/assert.ts';
@@ -27,6 +28,8 @@ class SplitBio {
   /** Pieces under way, and one for the cutting itself. */
   #open = 0;
   #result: IoResult | typeof REQUEUE = OK;
+  /** In bytes, where the first piece of a read begins that failed. */
+  #failedAt = Number.POSITIVE_INFINITY;
 
   constructor(ended: (split: SplitBio, result: IoResult | typeof REQUEUE) => void) {
     this.#ended = ended;
@@ -54,12 +57,28 @@ class SplitBio {
     }
     this.#open -= 1;
     assert(this.#open >= 0, 'A split request ended twice');
-    if (this.#open === 0) this.#ended(this, this.#result);
+    if (this.#open > 0) return;
+    if (this.#failedAt < Number.POSITIVE_INFINITY) this.#zeroBehindFailure();
+    this.#ended(this, this.#result);
+  }
+
+  /** A piece that is not the whole of a read has failed. */
+  failedAt(byte: number): void {
+    this.#failedAt = Math.min(this.#failedAt, byte);
+  }
+
+  #zeroBehindFailure(): void {
+    this.bio!.data!.fill(0, this.#failedAt);
+    this.#failedAt = Number.POSITIVE_INFINITY;
   }
 }
 
 function endPiece(piece: Bio, result: IoResult): void {
-  (piece.context as SplitBio).closed(result, piece.detail);
+  const split = piece.context as SplitBio;
+  if (result !== OK && piece.op === 'read' && piece !== split.onlyPiece) {
+    split.failedAt(piece.data!.byteOffset - split.bio!.data!.byteOffset);
+  }
+  split.closed(result, piece.detail);
 }
 
 /** Cuts the requests of one mapped device. What it needs for each of them is used again. */
