@@ -3,7 +3,7 @@
 import { parseArgs } from 'node:util';
 import { drawProgram } from '../test/support/parity/draw-program.ts';
 import { keepProgram, readKeptProgram } from '../test/support/parity/kept-program.ts';
-import { type Judgement, judgePrograms } from '../test/support/parity/parity-run.ts';
+import { isAgreed, type Judgement, judgePrograms } from '../test/support/parity/parity-run.ts';
 import { describeProgram, type Program } from '../test/support/parity/program.ts';
 import { shrinkProgram } from '../test/support/parity/shrink.ts';
 import { describeDifference } from '../test/support/parity/transcript.ts';
@@ -61,7 +61,7 @@ async function main(): Promise<number> {
       if (options.replay !== null && options.keep !== null) {
         keep(judgement, options.keep, readKeptProgram(options.replay).about);
       }
-      if (verdict === 'same' || verdict === 'late') continue;
+      if (isAgreed(verdict)) continue;
       report(judgement);
       if (verdict !== 'different' || left === 0 || options.replay !== null) continue;
       left -= 1;

@@ -8,7 +8,7 @@ import { basename } from 'node:path';
 import t from 'tap';
 import { compileProgram } from '../support/parity/commands.ts';
 import { runInEmulator } from '../support/parity/emulator-side.ts';
-import { foundPrograms, readKeptProgram } from '../support/parity/kept-program.ts';
+import { FOUND_DIRECTORY, keptPrograms, readKeptProgram } from '../support/parity/kept-program.ts';
 import { describeProgram } from '../support/parity/program.ts';
 import { compareTranscripts, describeDifference } from '../support/parity/transcript.ts';
 
@@ -17,7 +17,7 @@ const DEPARTURES: Readonly<Record<string, readonly string[]>> = {
   'retry-of-another-region': ['retry-region'],
 };
 
-for (const path of foundPrograms()) {
+for (const path of keptPrograms(FOUND_DIRECTORY)) {
   const { about, program, kernel } = readKeptProgram(path);
   t.test(`As the kernel did: ${about} (${basename(path)})`, async (t) => {
     t.ok(kernel.length > 0, 'the file has what the kernel did');

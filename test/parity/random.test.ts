@@ -10,7 +10,7 @@ import { createMirrorTargetType } from '../../src/mirror/mirror-target.ts';
 import { byEffort } from '../support/effort.ts';
 import { requireKernelVm } from '../support/kernel-vm.ts';
 import { drawProgram } from '../support/parity/draw-program.ts';
-import { judgePrograms } from '../support/parity/parity-run.ts';
+import { isAgreed, judgePrograms } from '../support/parity/parity-run.ts';
 import { describeProgram, type Program, type TableSpec } from '../support/parity/program.ts';
 import { shrinkProgram } from '../support/parity/shrink.ts';
 import { describeDifference } from '../support/parity/transcript.ts';
@@ -62,13 +62,13 @@ t.test('Random programs come out in the emulator as in a real kernel', async (t)
     if (verdict === 'different') t.fail(`${describeProgram(program)}${told}`);
     else if (verdict !== 'same') t.comment(`${program.name}: ${verdict}${told}`);
   }
-  const agreed = judged.filter(({ verdict }) => verdict === 'same' || verdict === 'late');
+  const agreed = judged.filter(({ verdict }) => isAgreed(verdict));
   t.ok(agreed.length >= PROGRAMS * 0.8, `${agreed.length} of ${PROGRAMS} programs agree`);
 });
 
 t.test('A mirror that forgets a leg is found, and the program shrunk to the write', async (t) => {
   if (!requireKernelVm(t) || !requireTool(t, 'cc')) return;
-  const options = { mirrorType: forgetful, settleMs: [8] };
+  const options = { mirrorType: forgetful, settleMs: [8], timings: 10 };
   const [judgement] = await judgePrograms([CANARY], options);
   t.equal(judgement!.verdict, 'different');
   t.equal(judgement!.difference?.step, 4);

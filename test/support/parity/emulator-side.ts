@@ -11,7 +11,6 @@ import { SECTOR_SIZE, toSector, toSectorCount } from '../../../src/base/units.ts
 import { Bio, type BioOp } from '../../../src/block/bio.ts';
 import type { BlockDevice } from '../../../src/block/block-device.ts';
 import { MemoryDevice } from '../../../src/block/memory-device.ts';
-import { LOG_TYPES } from '../../../src/dirtylog/log-types.ts';
 import { DeviceMap } from '../../../src/dm/device-map.ts';
 import type { MappedDevice } from '../../../src/dm/mapped-device.ts';
 import { MappedDeviceHandle } from '../../../src/dm/mapped-device-handle.ts';
@@ -20,14 +19,13 @@ import { parseTable } from '../../../src/dm/table-line.ts';
 import type { TargetType } from '../../../src/dm/target.ts';
 import { TargetTypes } from '../../../src/dm/target-types.ts';
 import { PLAIN_TARGET_TYPES } from '../../../src/dm/targets/all-target-types.ts';
-import { createMirrorTargetType } from '../../../src/mirror/mirror-target.ts';
-import { VirtualClock } from '../../../src/sim/virtual-clock.ts';
+import type { VirtualClock } from '../../../src/sim/virtual-clock.ts';
+import { lateTargetType, racingMirrorType } from './kernel-races.ts';
 import { describeSectors, describeWords, fillSectors } from './patterns.ts';
+import { LateClock, Timing } from './timing.ts';
 
 /** Programs use less. */
 const DISK_SECTORS = 65536;
-/** A disk takes a moment for any request: what it answers never comes at once. */
-const REQUEST_MS = 0.01;
 /** Virtual time in which anything that will ever end has ended. */
 const PATIENCE_MS = 1_000_000;
 const OPS: Readonly<Record<string, BioOp>> = { r: 'read', w: 'write', f: 'flush', d: 'discard' };
@@ -42,6 +40,8 @@ function bioPlace(sector: number, count: number): Pick<Bio, 'sector' | 'count'> 
 export interface EmulatorOptions {
   /** The mirror; another one to plant a difference. */
   readonly mirrorType?: TargetType;
+  /** How long things take; nothing takes long by default. */
+  readonly timing?: Timing;
 }
 
 /** The lines of the transcript, behind the line with the program's name. */
@@ -62,7 +62,8 @@ interface Request {
 }
 
 class EmulatorRun {
-  readonly #clock = new VirtualClock();
+  readonly #timing: Timing;
+  readonly #clock: VirtualClock;
   readonly #disk = new MemoryDevice({ name: 'disk', sizeSectors: DISK_SECTORS });
   readonly #map: DeviceMap;
   readonly #lines: string[] = [];
@@ -70,10 +71,14 @@ class EmulatorRun {
   readonly #opened = new Set<MappedDevice>();
   readonly #labels = new Map<string, string>();
 
-  constructor({ mirrorType }: EmulatorOptions) {
-    const mirror = mirrorType ?? createMirrorTargetType({ logTypes: LOG_TYPES });
+  constructor({ mirrorType, timing = new Timing() }: EmulatorOptions) {
+    const clock = new LateClock(timing);
+    const racing = { clock, timing, note: (line: string) => this.#lines.push(line) };
+    const mirror = lateTargetType(mirrorType ?? racingMirrorType(racing), racing);
+    this.#timing = timing;
+    this.#clock = clock;
     this.#map = new DeviceMap({
-      clock: this.#clock,
+      clock,
       log: silentLogger,
       probe: silentProbe,
       targetTypes: new TargetTypes([...PLAIN_TARGET_TYPES, mirror]),
@@ -82,7 +87,7 @@ class EmulatorRun {
           if (name === '/disk') return name;
           throw new UserError('no-device', `There is no ${name}`, { errno: ENXIO });
         },
-        open: async () => lateDevice(this.#disk, this.#clock),
+        open: async () => lateDevice(this.#disk, clock, timing),
       },
     });
   }
@@ -100,13 +105,18 @@ class EmulatorRun {
     const [verb = '', name = '', ...rest] = line.split(' ');
     const [one = 0, two = 0] = rest.map(Number);
     if (verb === 'program' || verb === 'end' || verb === 'watch') return;
-    if (verb === 'step') this.#lines.push(line);
+    if (verb === 'step') this.#beginStep(line, Number(name));
     else if (verb === 'fill') this.#fill(Number(name), one, Number.parseInt(rest[1]!, 16));
     else if (verb === 'contents') this.#label(name, describeSectors(this.#sectors(one, two)));
     else if (verb === 'bytes') this.#label(name, describeWords(this.#sectors(one, two)));
     else if (verb === 'io') this.#request(name, rest);
     else if (verb === 'observe') await this.#observe(name);
     else await this.#change(verb, name, rest.join(' '));
+  }
+
+  #beginStep(line: string, step: number): void {
+    this.#timing.beginStep(step);
+    this.#lines.push(line);
   }
 
   // --- the disk
@@ -304,14 +314,14 @@ function tableText(table: string): string {
     .replace(/@(\w+)/g, (_, name: string) => (name === 'disk' ? '/disk' : `/dev/mapper/${name}`));
 }
 
-function lateDevice(device: MemoryDevice, clock: VirtualClock): BlockDevice {
+function lateDevice(device: MemoryDevice, clock: VirtualClock, timing: Timing): BlockDevice {
   return {
     name: device.name,
     sizeSectors: device.sizeSectors,
     logicalBlockSize: device.logicalBlockSize,
     capabilities: device.capabilities,
     submit: (bio) => {
-      clock.after(REQUEST_MS, () => device.submit(bio));
+      clock.after(timing.requestMs(), () => device.submit(bio));
     },
     close: async () => {},
   };

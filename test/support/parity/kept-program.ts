@@ -32,9 +32,9 @@ export function keepProgram(directory: string, kept: KeptProgram): string {
   return path;
 }
 
-export function foundPrograms(): string[] {
-  return readdirSync(FOUND_DIRECTORY)
+export function keptPrograms(directory: string): string[] {
+  return readdirSync(directory)
     .filter((name) => name.endsWith('.json'))
     .sort()
-    .map((name) => join(FOUND_DIRECTORY, name));
+    .map((name) => join(directory, name));
 }

@@ -1,15 +1,16 @@
 /**
  * Both sides of many programs, compared. A program that differs is run again in the kernel, with
- * more patience each time: what the kernel does differently from one time to the next, or what had
- * only not come to rest, is no difference.
+ * more patience each time: what had only not come to rest is no difference. Then a timing is looked
+ * for with which the emulator does the same.
  */
 
 import type { TargetType } from '../../../src/dm/target.ts';
 import { compileProgram } from './commands.ts';
 import { runInEmulator } from './emulator-side.ts';
+import { findTiming } from './find-timing.ts';
 import { type KernelRun, runInKernel } from './kernel-side.ts';
 import type { Program } from './program.ts';
-import { compareTranscripts, type Departure, type Difference } from './transcript.ts';
+import { compareHung, compareTranscripts, type Departure, type Difference } from './transcript.ts';
 
 /** How long a state has to stand still: at the first run, then at each that confirms. */
 const SETTLE_MS: readonly number[] = [8, 40, 80, 80];
@@ -26,16 +27,23 @@ export interface ParityOptions {
   readonly signal?: AbortSignal;
   /** The mirror of our side; another one to plant a difference. */
   readonly mirrorType?: TargetType;
+  /** Timings of the emulator that are tried for a step that differs. */
+  readonly timings?: number;
   /** Told of every boot, for people who wait. */
   readonly onBoot?: (line: string) => void;
 }
 
 /**
- * `same`: at the first run, or (`late`) when the kernel was given more time. `varies`: the kernel
- * itself did once what we do, or never twice the same. `hung`: a command never came back in the
- * kernel.
+ * `same`: at the first run, or (`late`) when the kernel was given more time, or (`timing`) where
+ * the emulator does the same when things take another time. `varies`: no timing was found, but the
+ * kernel did not do the same twice. `hung`: a command never came back in the kernel.
  */
-export type Verdict = 'same' | 'late' | 'varies' | 'different' | 'hung' | 'lost';
+export type Verdict = 'same' | 'late' | 'timing' | 'varies' | 'different' | 'hung' | 'lost';
+
+/** Both sides agree, whatever else there is to say. */
+export function isAgreed(verdict: Verdict): boolean {
+  return verdict === 'same' || verdict === 'late' || verdict === 'timing';
+}
 
 export interface Judgement {
   readonly program: Program;
@@ -74,9 +82,31 @@ export async function judgePrograms(
       return compareTranscripts(program, run.lines, ours.get(program.name)!).difference !== null;
     });
   }
-  return programs.map((program) =>
-    judge(program, history.get(program.name)!, ours.get(program.name)!),
-  );
+  const judgements: Judgement[] = [];
+  for (const program of programs) {
+    const runs = history.get(program.name)!;
+    const judgement = judge(program, runs, ours.get(program.name)!);
+    judgements.push(await withOtherTiming(judgement, runs, options));
+  }
+  return judgements;
+}
+
+async function withOtherTiming(
+  judgement: Judgement,
+  runs: readonly KernelRun[],
+  { mirrorType, timings }: ParityOptions,
+): Promise<Judgement> {
+  const { program, verdict } = judgement;
+  if (isAgreed(verdict) || verdict === 'lost') return judgement;
+  const { lines, end } = runs.findLast((run) => run.end === 'done' || run.end === 'hung')!;
+  const compare = end === 'hung' ? compareHung : compareTranscripts;
+  const found = await findTiming({
+    program,
+    compare: (ours) => compare(program, lines, ours),
+    mirrorType,
+    attempts: timings,
+  });
+  return found === null ? judgement : { ...judgement, ...found, verdict: 'timing' };
 }
 
 /** A guest may fail to boot where the machine has no time for it. */
@@ -115,14 +145,9 @@ function judge(program: Program, runs: readonly KernelRun[], ours: readonly stri
   const isHung = runs.some(({ end }) => end === 'hung');
   if (last === undefined) {
     const verdict = isHung ? 'hung' : 'lost';
-    return {
-      program,
-      verdict,
-      difference: null,
-      departures: new Set(),
-      cutShort: false,
-      kernel: [],
-    };
+    const kernel = runs.at(-1)?.lines ?? [];
+    const none = { difference: null, departures: new Set<Departure>(), cutShort: false };
+    return { program, verdict, ...none, kernel };
   }
   const kernel = last.lines;
   const { difference, departures, cutShort } = compareTranscripts(program, kernel, ours);

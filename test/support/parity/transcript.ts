@@ -1,7 +1,8 @@
 /**
- * Transcripts of both sides step by step, and the first place where they differ.
+ * Transcripts of both sides step by step, and the first place where they differ. Lines of ours that
+ * begin with "#" are notes about what cannot be seen from outside.
  *
- * Three differences are known and named in docs/quirks.md:
+ * Five differences are known and named in docs/quirks.md:
  * - `constructor-event`: the kernel's constructor already wakes its worker. A mirror that is born
  *   in sync raises its event before anybody listens, or after: a race, which we always lose.
  * - `retry-region`: whether a failed read may be tried on another leg the kernel asks of the region
@@ -9,6 +10,10 @@
  *   one.
  * - `round-again`: in a noflush suspend the kernel sends what was held through the old table again
  *   before it blocks requests: it may end there. We put it back at once.
+ * - `endless-recovery`: a flush that fails while a region waits to be copied leaves a recovery that
+ *   never ends in the kernel, and the next suspend hangs. With us it has failed.
+ * - `copy-blame`: a copy that fails counts for the leg that is the default one by then. With us for
+ *   the leg that it was made from.
  * Where such a difference leaves both in different states, the comparison ends with it.
  */
 
@@ -21,12 +26,22 @@ export interface Difference {
   readonly ours: readonly string[];
 }
 
-export type Departure = 'constructor-event' | 'retry-region' | 'round-again';
+export type Departure =
+  | 'constructor-event'
+  | 'retry-region'
+  | 'round-again'
+  | 'endless-recovery'
+  | 'copy-blame';
+
+/** A line of ours where the kernel would, or may, depart from us. */
+export function departureNote(departure: Departure): string {
+  return `# ${departure}`;
+}
 
 export interface Comparison {
   /** Null where both say the same but for departures. */
   readonly difference: Difference | null;
-  readonly departures: ReadonlySet<Departure>;
+  readonly departures: Set<Departure>;
   /** The steps behind a departure could not be compared. */
   readonly cutShort: boolean;
 }
@@ -53,6 +68,27 @@ export function compareTranscripts(
     return { difference, departures: comparer.departures, cutShort: false };
   }
   return { difference: null, departures: comparer.departures, cutShort: false };
+}
+
+/** Of a program whose last command never came back in the kernel. */
+export function compareHung(
+  program: Program,
+  kernel: readonly string[],
+  ours: readonly string[],
+): Comparison {
+  const hung = kernel.findLastIndex((line) => line.startsWith('step '));
+  const next = ours.indexOf(`step ${Number(kernel[hung]?.split(' ')[1]) + 1}`);
+  const upTo = next === -1 ? ours : ours.slice(0, next);
+  const same = ours.indexOf(kernel[hung] ?? '');
+  const whole = same === -1 ? ours : ours.slice(0, same);
+  const before = compareTranscripts(program, kernel.slice(0, hung), whole);
+  if (before.difference !== null) return before;
+  if (upTo.includes(departureNote('endless-recovery'))) {
+    before.departures.add('endless-recovery');
+    return { ...before, cutShort: true };
+  }
+  const step = Number(kernel[hung]?.split(' ')[1]);
+  return { ...before, difference: { step, kernel: ['hangs'], ours: ['goes on'] } };
 }
 
 class StepComparer {
@@ -159,7 +195,7 @@ function stepsOf(lines: readonly string[]): string[][] {
   const steps: string[][] = [[]];
   for (const line of lines) {
     if (line.startsWith('step ')) steps.push([]);
-    else steps.at(-1)!.push(line.trimEnd());
+    else if (!line.startsWith('#')) steps.at(-1)!.push(line.trimEnd());
   }
   return steps;
 }
