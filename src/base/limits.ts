@@ -164,3 +164,5 @@ export const SHARED_LOG_REGIONS_MAX = 2 ** 21;
 /** A mirror asks so often how long its node's lease lasts: several times in the shortest one. */
 export const ULOG_LEASE_ASK_MS = 250;
 export const ULOG_LEASE_RETRY_MS = 100;
+/** Where nodes share a log: a write that waits for it so long is told of, with an event. */
+export const ULOG_STALL_MS = 5_000;

@@ -86,10 +86,11 @@ function print(json: boolean, value: unknown, format: () => string): void {
 function formatStatus({ pid, version, cluster, logs }: LogServerStatus): string {
   const lines = [`server   nbd-mirror ${version}, process ${pid}`];
   if (cluster !== null) {
-    const { node, etcd, leaseRemainingMs, leaseMs } = cluster;
+    const { node, etcd, leaseRemainingMs, leaseMs, problem } = cluster;
     const lease =
       leaseRemainingMs > 0 ? `good for ${leaseRemainingMs} of ${leaseMs} ms` : 'LOST, waiting';
     lines.push(`node     ${node}, lease ${lease}`, `etcd     ${etcd.join(' ')}`);
+    if (problem !== null) lines.push(`trouble  etcd: ${problem}`);
   }
   lines.push(`logs     ${logs.length}`);
   for (const { uuid, state, isConnected, log } of logs) {

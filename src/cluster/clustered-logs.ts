@@ -61,7 +61,8 @@ async function checkStored(
   if (snapshot === null) {
     throw new UserError(
       'store-unreachable',
-      `Cannot create log "${config.implementation}": the store does not answer`,
+      `Cannot create log "${config.implementation}": the store does not answer: ` +
+        (engine.problem ?? 'no answer in time'),
       { errno: EIO, hint: 'See nbd-mirror logd status.' },
     );
   }

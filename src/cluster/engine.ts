@@ -59,6 +59,8 @@ export interface Watch {
 export type KeepAliveOutcome = 'alive' | 'gone' | 'unknown';
 
 export interface Engine {
+  /** For people: why the store does not do what it is asked; null while it does. */
+  readonly problem: string | null;
   /** All keys that begin so, as they are now, nowhere cached. Null where nobody answers. */
   read(prefix: string): Promise<Snapshot | null>;
   commit(transaction: Transaction): Promise<CommitOutcome>;

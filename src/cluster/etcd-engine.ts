@@ -29,8 +29,19 @@ export interface EtcdEngineOptions {
   readonly deadlineMs: number;
 }
 
-/** gRPC codes with which etcd says that it did not do it: out of range, exhausted, precondition. */
-const REFUSALS: ReadonlySet<number> = new Set([3, 5, 8, 9, 11]);
+/**
+ * gRPC codes with which etcd says that it did not do it: invalid, not found, precondition, out of
+ * range. Not "exhausted": the transaction that finds the quota used up is carried out all the same.
+ */
+const REFUSALS: ReadonlySet<number> = new Set([3, 5, 9, 11]);
+
+/** What etcd is asked for, and how it is told that it does not do it. */
+const SERVICES = {
+  read: 'etcd answers no questions',
+  commit: 'etcd takes no transactions: marks are not stored, and writes wait',
+  lease: 'etcd keeps no leases',
+} as const;
+type Service = keyof typeof SERVICES;
 
 type Library = typeof import('etcd3');
 
@@ -51,6 +62,7 @@ class EtcdEngine implements Engine {
   readonly #client: Etcd3;
   readonly #library: Library;
   readonly #options: EtcdEngineOptions;
+  readonly #problems = new Map<Service, string>();
 
   constructor(client: Etcd3, library: Library, options: EtcdEngineOptions) {
     this.#client = client;
@@ -58,9 +70,13 @@ class EtcdEngine implements Engine {
     this.#options = options;
   }
 
+  get problem(): string | null {
+    return this.#problems.values().next().value ?? null;
+  }
+
   async read(prefix: string): Promise<Snapshot | null> {
     const range = this.#client.getAll().prefix(prefix).options(this.#deadline());
-    const found = await this.#orNull(range.exec());
+    const found = await this.#orNull('read', range.exec());
     if (found === null) return null;
     const entries = new Map<string, Entry>();
     for (const kv of found.kvs) {
@@ -92,10 +108,12 @@ class EtcdEngine implements Engine {
     }));
     try {
       const done = await this.#client.kv.txn({ compare, success, failure }, this.#deadline());
+      this.#note('commit', null);
       if (done.succeeded) return { kind: 'done', revision: Number(done.header.revision) };
       return { kind: 'conflict', current: currentOf([...compares.keys()], done.responses) };
     } catch (error) {
       const reason = reasonOf(error);
+      this.#note('commit', reason);
       return { kind: isRefusal(error) ? 'refused' : 'unknown', reason };
     }
   }
@@ -138,6 +156,7 @@ class EtcdEngine implements Engine {
   async grant(lastsMs: number): Promise<string | null> {
     const seconds = Math.ceil(lastsMs / 1000);
     const granted = await this.#orNull(
+      'lease',
       this.#client.leaseClient.leaseGrant({ TTL: seconds }, this.#deadline()),
     );
     return granted?.ID ?? null;
@@ -167,7 +186,9 @@ class EtcdEngine implements Engine {
   }
 
   async revoke(lease: string): Promise<void> {
-    await this.#orNull(this.#client.leaseClient.leaseRevoke({ ID: lease }, this.#deadline()));
+    await this.#client.leaseClient
+      .leaseRevoke({ ID: lease }, this.#deadline())
+      .catch(() => undefined);
   }
 
   async close(): Promise<void> {
@@ -180,13 +201,28 @@ class EtcdEngine implements Engine {
   }
 
   /** Null where nobody answers: for what may be asked again. */
-  async #orNull<T>(answer: Promise<T>): Promise<T | null> {
+  async #orNull<T>(service: Service, answer: Promise<T>): Promise<T | null> {
     try {
-      return await answer;
+      const given = await answer;
+      this.#note(service, null);
+      return given;
     } catch (error) {
-      this.#options.log.debug('etcd: no answer', { why: reasonOf(error) });
+      this.#note(service, reasonOf(error));
       return null;
     }
+  }
+
+  /** Said when it begins and when it ends, and not each time. */
+  #note(service: Service, reason: string | null): void {
+    const { log } = this.#options;
+    const had = this.#problems.has(service);
+    if (reason === null) {
+      this.#problems.delete(service);
+      if (had) log.warn(`${SERVICES[service].split(':')[0]}: over`);
+      return;
+    }
+    this.#problems.set(service, reason);
+    if (!had) log.error(SERVICES[service], { why: reason });
   }
 }
 
@@ -210,10 +246,7 @@ function currentOf(keys: readonly string[], responses: readonly unknown[]): Chan
 function isRefusal(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
   const message = error instanceof Error ? error.message : '';
-  return (
-    (typeof code === 'number' && REFUSALS.has(code)) ||
-    /space exceeded|lease not found/.test(message)
-  );
+  return (typeof code === 'number' && REFUSALS.has(code)) || /lease not found/.test(message);
 }
 
 function reasonOf(error: unknown): string {

@@ -134,12 +134,13 @@ export class Membership {
         if (!replica.found(outcome.current)) await replica.load();
         return 'conflict';
       case 'refused':
-        context.log.error('shared log: the store refuses a transaction', { why: outcome.reason });
+        context.log.debug('shared log: the store refuses a transaction', { why: outcome.reason });
         await this.pause(RETRY_MS);
         return 'conflict';
       case 'unknown':
         context.counters.unknown += 1;
-        await this.pause(0);
+        // One that is full, or not there, says so at once.
+        await this.pause(RETRY_MS);
         await replica.load();
         return 'unknown';
     }

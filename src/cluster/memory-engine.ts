@@ -138,6 +138,7 @@ export class MemoryStore {
 }
 
 export class MemoryEngine implements Engine {
+  readonly problem = null;
   readonly #store: MemoryStore;
   readonly #clock: Clock;
   readonly #link: Link;

@@ -91,17 +91,28 @@ export class NodeLease {
       if (holder === null) break;
       if (clock.now() >= giveUpAtMs) {
         await this.stop({ giveBack: true });
-        const problem = holder === '' ? 'the store does not answer' : `it is that of "${holder}"`;
-        throw new UserError('node-name', `Cannot take node name "${node}": ${problem}`, {
-          hint:
-            holder === ''
-              ? 'Is the address given with --etcd that of a running etcd?'
-              : 'Each log server needs a name of its own, given with --node.',
-        });
+        throw this.#notStarted(node, holder);
       }
       await this.#sleep(RETRY_MS);
     }
     this.#schedule();
+  }
+
+  #notStarted(node: string, holder: string): UserError {
+    if (holder !== '') {
+      return new UserError(
+        'node-name',
+        `Cannot take node name "${node}": it is that of "${holder}"`,
+        {
+          hint: 'Each log server needs a name of its own, given with --node.',
+        },
+      );
+    }
+    const reason = this.#options.engine.problem ?? 'no answer in time';
+    const problem = `the store does not give a lease: ${reason}`;
+    return new UserError('store-unreachable', `Cannot take node name "${node}": ${problem}`, {
+      hint: 'Is the address given with --etcd that of a running etcd, and is there an alarm?',
+    });
   }
 
   /** Ends with true once the lease is good; with false when there will be none any more. */

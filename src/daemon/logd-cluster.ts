@@ -90,13 +90,14 @@ async function connect(
 }
 
 export function describeCluster(plan: ClusterPlan, context: ClusterContext): ClusterStatus | null {
-  const { lease, counters } = context;
+  const { lease, counters, engine } = context;
   if (plan.hosts.length === 0) return null;
   return {
     node: plan.node,
     etcd: plan.hosts,
     leaseMs: plan.leaseMs,
     leaseRemainingMs: Math.floor(lease.remainingMs),
+    problem: engine.problem,
     ...counters,
   };
 }

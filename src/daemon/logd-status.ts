@@ -26,6 +26,8 @@ export interface ClusterStatus {
   /** Of the node's lease; 0: it is lost, and no mirror is answered. */
   readonly leaseRemainingMs: number;
   readonly leaseMs: number;
+  /** What etcd does not do, and why; null while it does what it is asked. */
+  readonly problem: string | null;
   /** Since the start: all, those that found something else than expected, and those unanswered. */
   readonly transactions: number;
   readonly conflicts: number;

@@ -21,6 +21,7 @@ import type { DirtyLog, DirtyLogCreation, DirtyLogType } from './dirty-log.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import type { LogChannel } from './log-channel.ts';
 import type { LogSession, SessionAnswer } from './log-session.ts';
+import { type StallAlarm, sharedLogAlarm } from './stall-alarm.ts';
 import { type Decoded, ULOG_DATA_BYTES_MAX } from './ulog-codec.ts';
 import {
   type BareType,
@@ -106,6 +107,7 @@ class UserspaceLog implements DirtyLog {
   #delayedFlush: Timer | null = null;
   /** Of a log that nodes share: until when this one may write. */
   readonly #lease: LeaseWatch | null;
+  readonly #alarm: StallAlarm | null;
   /** Since the server said so there may be work, though all was in sync. */
   #mayHaveWork = false;
   /** The server that told the hint. */
@@ -123,6 +125,7 @@ class UserspaceLog implements DirtyLog {
     this.#marked = parts.marked;
     this.shared = parts.args.shared;
     this.#lease = this.shared ? this.#watchLease() : null;
+    this.#alarm = this.shared ? sharedLogAlarm(parts.target, parts.args.uuid) : null;
     this.#regionCount = Math.ceil(parts.target.length / parts.regionSizeSectors);
   }
 
@@ -145,6 +148,7 @@ class UserspaceLog implements DirtyLog {
 
   async destroy(): Promise<void> {
     this.#lease?.stop();
+    this.#alarm?.stop();
     await this.#flushEarly();
     await this.#session.leave(ULOG_DTR);
     const { device, target } = this.#parts;
@@ -187,7 +191,7 @@ class UserspaceLog implements DirtyLog {
     this.#marks = [];
     this.#clears = [];
     if (clears.length > 0 && !(await this.#legsFlushed())) clears = [];
-    const result = await this.#flushQueued(marks, clears);
+    const result = await this.#aloud(this.#flushQueued(marks, clears));
     if (result !== OK) this.#parts.target.event();
     return result;
   }
@@ -239,7 +243,8 @@ class UserspaceLog implements DirtyLog {
   }
 
   untilWritable(): Awaitable<void> {
-    return this.#lease?.untilGood() ?? undefined;
+    const wait = this.#lease?.untilGood() ?? null;
+    return wait === null ? undefined : this.#aloud(wait);
   }
 
   // --- nodes that share the log -----------------------------------------------------------------
@@ -253,6 +258,10 @@ class UserspaceLog implements DirtyLog {
         this.#parts.onWork?.();
       },
     });
+  }
+
+  #aloud<T>(work: Promise<T>): Promise<T> {
+    return this.#alarm === null ? work : this.#alarm.watch(work);
   }
 
   /**

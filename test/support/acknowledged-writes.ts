@@ -4,8 +4,9 @@
  * then.
  */
 
+import type { Awaitable } from '../../src/base/awaitable.ts';
 import type { Prng } from '../../src/base/prng.ts';
-import { ConnectionLost, type PlainNbdClient } from './plain-nbd-client.ts';
+import { isLost, type PlainNbdClient } from './plain-nbd-client.ts';
 
 /** A page: what the death of a process does not tear. */
 const BLOCK_BYTES = 4096;
@@ -14,6 +15,7 @@ const WRITE_BLOCKS_MAX = 64;
 export class AcknowledgedWrites {
   readonly #blocks: number;
   readonly #prng: Prng;
+  readonly #owns: (block: number) => boolean;
   /** The version that each block must have; 0 is never written. */
   readonly #promised: Uint32Array;
   /**
@@ -24,9 +26,15 @@ export class AcknowledgedWrites {
   #lastVersion = 0;
   #acknowledged = 0;
 
-  constructor(options: { readonly sizeBytes: number; readonly prng: Prng }) {
+  /** `owns`: of several that write to one device, each has blocks of its own. */
+  constructor(options: {
+    readonly sizeBytes: number;
+    readonly prng: Prng;
+    readonly owns?: (block: number) => boolean;
+  }) {
     this.#blocks = options.sizeBytes / BLOCK_BYTES;
     this.#prng = options.prng;
+    this.#owns = options.owns ?? (() => true);
     this.#promised = new Uint32Array(this.#blocks);
   }
 
@@ -34,20 +42,28 @@ export class AcknowledgedWrites {
     return this.#acknowledged;
   }
 
-  /** Keeps `inFlight` writes on their way until the connection is lost; `onEnd` after each one. */
+  /**
+   * Keeps `inFlight` writes on their way until the connection is lost, or until it is over;
+   * `onEnd` after each one.
+   */
   async writeUntilLost(
     client: PlainNbdClient,
-    options: { readonly inFlight: number; readonly onEnd: () => void },
+    options: {
+      readonly inFlight: number;
+      readonly onEnd: () => Awaitable<void>;
+      readonly isOver?: () => boolean;
+    },
   ): Promise<void> {
+    const { isOver = () => false } = options;
     const busy = new Set<number>();
     const writer = async (): Promise<void> => {
-      while (await this.#writeOne(client, busy)) options.onEnd();
+      while (!isOver() && (await this.#writeOne(client, busy))) await options.onEnd();
     };
     await Promise.all(Array.from({ length: options.inFlight }, writer));
   }
 
   /**
-   * Reads every block, and gives those that are not as promised. What is read of a block whose
+   * Reads every block of its own, and gives those that are not as promised. What is read of a block whose
    * write was in flight is the promise from now on: it may not change again.
    */
   async broken(client: PlainNbdClient): Promise<string[]> {
@@ -58,6 +74,7 @@ export class AcknowledgedWrites {
       const data = await client.read(first * BLOCK_BYTES, count * BLOCK_BYTES);
       for (let index = 0; index < count; index++) {
         const block = first + index;
+        if (!this.#owns(block)) continue;
         const part = data.subarray(index * BLOCK_BYTES, (index + 1) * BLOCK_BYTES);
         const complaint = this.#judge(block, part);
         if (complaint !== null) broken.push(`block ${block} ${complaint}`);
@@ -89,7 +106,7 @@ export class AcknowledgedWrites {
       const data = Buffer.concat(blocks.map((block) => contentOf(block, version)));
       await client.write(blocks[0]! * BLOCK_BYTES, data);
     } catch (error) {
-      if (!(error instanceof ConnectionLost)) throw error;
+      if (!isLost(error)) throw error;
       for (const block of blocks) {
         this.#unknown.set(block, [...(this.#unknown.get(block) ?? []), version]);
       }
@@ -110,7 +127,7 @@ export class AcknowledgedWrites {
       const count = this.#prng.chance(1, 2) ? 1 : this.#prng.between(2, WRITE_BLOCKS_MAX);
       const first = this.#prng.between(0, this.#blocks - count);
       const blocks = Array.from({ length: count }, (_, index) => first + index);
-      if (blocks.every((block) => !busy.has(block))) return blocks;
+      if (blocks.every((block) => this.#owns(block) && !busy.has(block))) return blocks;
     }
   }
 }

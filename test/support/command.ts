@@ -7,7 +7,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Test } from 'tap';
+import type { TestScope } from './test-scope.ts';
 
 export const REPOSITORY = join(import.meta.dirname, '../..');
 /**
@@ -91,12 +91,12 @@ export class RunningCommand {
 
 /** Starts `nbd-mirror` with these words; it is killed with the test at the latest. */
 export function startCommand(
-  t: Test,
+  scope: TestScope,
   args: readonly string[],
   options: CommandOptions,
 ): RunningCommand {
   const running = new RunningCommand([...COMMAND_WORDS, ...args], options);
-  t.teardown(() => void running.child.kill('SIGKILL'));
+  scope.teardown(() => void running.child.kill('SIGKILL'));
   return running;
 }
 

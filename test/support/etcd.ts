@@ -1,20 +1,86 @@
-/** etcd members as processes of their own, on free ports of the loopback, gone with the test. */
+/**
+ * etcd members as processes of their own, on free ports of the loopback: killed, stopped and
+ * started again, gone with the test. They are asked over their JSON gateway, by nothing of ours.
+ */
 
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
-import type { Test } from 'tap';
+import type { TestScope } from './test-scope.ts';
 import { waitUntil } from './wait-until.ts';
 
-export interface EtcdMember {
+const ANSWER_MS_MAX = 1000;
+
+interface MemberStatus {
+  readonly header: { readonly member_id: string };
+  readonly leader?: string;
+}
+
+export class EtcdMember {
   readonly url: string;
-  readonly child: ChildProcess;
+  readonly #args: readonly string[];
+  #child: ChildProcess | null = null;
+
+  constructor(url: string, args: readonly string[]) {
+    this.url = url;
+    this.#args = args;
+  }
+
+  get isRunning(): boolean {
+    const child = this.#child;
+    return child !== null && child.exitCode === null && child.signalCode === null;
+  }
+
+  start(): void {
+    this.#child = spawn('etcd', this.#args, { stdio: 'ignore' });
+  }
+
+  /** With -9; of no effect if it has ended. */
+  async kill(): Promise<void> {
+    if (!this.isRunning) return;
+    const exit = once(this.#child!, 'exit');
+    this.#child!.kill('SIGKILL');
+    await exit;
+  }
+
+  /** It stands still until told to go on. */
+  stop(): void {
+    this.#child!.kill('SIGSTOP');
+  }
+
+  go(): void {
+    this.#child!.kill('SIGCONT');
+  }
+
+  async isHealthy(): Promise<boolean> {
+    try {
+      const response = await fetch(`${this.url}/health`, { signal: inTime() });
+      return ((await response.json()) as { health?: unknown }).health === 'true';
+    } catch {
+      return false;
+    }
+  }
+
+  /** Null where it does not answer, or refuses. */
+  async ask<T>(path: string, question: object = {}): Promise<T | null> {
+    try {
+      const body = JSON.stringify(question);
+      const response = await fetch(`${this.url}/v3/${path}`, {
+        method: 'POST',
+        body,
+        signal: inTime(),
+      });
+      return response.ok ? ((await response.json()) as T) : null;
+    } catch {
+      return null;
+    }
+  }
 }
 
 /** A cluster of so many members, ready for clients. */
 export async function startEtcd(
-  t: Test,
+  scope: TestScope,
   directory: string,
   options: { readonly members?: number; readonly args?: readonly string[] } = {},
 ): Promise<EtcdMember[]> {
@@ -25,31 +91,33 @@ export async function startEtcd(
   const cluster = peers.map((peer, index) => `m${index}=${peer}`).join(',');
   const members = peers.map((peer, index) => {
     const url = urlOf(ports[index]!);
-    const args = [
+    const member = new EtcdMember(url, [
       ...['--name', `m${index}`, '--data-dir', join(directory, `etcd${index}`)],
       ...['--listen-client-urls', url, '--advertise-client-urls', url],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
       ...['--initial-cluster', cluster, ...(options.args ?? [])],
-    ];
-    const child = spawn('etcd', args, { stdio: 'ignore' });
-    t.teardown(async () => {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill('SIGKILL');
-      await once(child, 'exit');
-    });
-    return { url, child };
+    ]);
+    scope.teardown(() => member.kill());
+    member.start();
+    return member;
   });
-  for (const { url } of members) await waitUntil(`etcd at ${url}`, () => isHealthy(url));
+  for (const member of members) {
+    await waitUntil(`etcd at ${member.url}`, () => member.isHealthy());
+  }
   return members;
 }
 
-async function isHealthy(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/health`);
-    return ((await response.json()) as { health?: unknown }).health === 'true';
-  } catch {
-    return false;
+/** The member that the others follow; null while there is none. */
+export async function leaderOf(members: readonly EtcdMember[]): Promise<EtcdMember | null> {
+  for (const member of members) {
+    const status = await member.ask<MemberStatus>('maintenance/status');
+    if (status !== null && status.leader === status.header.member_id) return member;
   }
+  return null;
+}
+
+function inTime(): AbortSignal {
+  return AbortSignal.timeout(ANSWER_MS_MAX);
 }
 
 async function freePorts(count: number): Promise<number[]> {

@@ -31,6 +31,13 @@ export class NbdError extends Error {
   }
 }
 
+const SHUTDOWN = 108;
+
+/** The server is gone, or about to go: what became of the request is not known. */
+export function isLost(error: unknown): boolean {
+  return error instanceof ConnectionLost || (error instanceof NbdError && error.code === SHUTDOWN);
+}
+
 interface InFlight {
   readonly readLength: number;
   readonly resolve: (data: Buffer) => void;
