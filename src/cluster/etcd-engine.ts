@@ -52,8 +52,14 @@ export async function connectEtcd(options: EtcdEngineOptions): Promise<Engine> {
     hosts: [...options.hosts],
     dialTimeout: options.deadlineMs,
     faultHandling: { global: noop, host: () => noop },
-    // Keepalives of the connection find a member that is gone without a word.
-    grpcOptions: { 'grpc.keepalive_time_ms': 2000, 'grpc.keepalive_timeout_ms': 1000 },
+    grpcOptions: {
+      // Keepalives of the connection find a member that is gone without a word.
+      'grpc.keepalive_time_ms': 2000,
+      'grpc.keepalive_timeout_ms': 1000,
+      // By default one that comes back is not looked for within two minutes.
+      'grpc.initial_reconnect_backoff_ms': 200,
+      'grpc.max_reconnect_backoff_ms': 1000,
+    },
   };
   return new EtcdEngine(new library.Etcd3(settings), library, options);
 }

@@ -63,8 +63,8 @@ export class AcknowledgedWrites {
   }
 
   /**
-   * Reads every block of its own, and gives those that are not as promised. What is read of a block whose
-   * write was in flight is the promise from now on: it may not change again.
+   * Reads every block of its own, and gives those that are not as promised. What is read of a block
+   * whose write was in flight is the promise from now on: it may not change again.
    */
   async broken(client: PlainNbdClient): Promise<string[]> {
     const broken: string[] = [];

@@ -81,7 +81,7 @@ export class LogObserver {
     return this.#stopping.signal.aborted;
   }
 
-  // --- etcd ---------------------------------------------------------------------------------------
+  // --- etcd --------------------------------------------------------------------------------------
 
   /** From member to member, always from the revision that comes next. */
   async #follow(): Promise<void> {
@@ -147,7 +147,7 @@ export class LogObserver {
     return null;
   }
 
-  // --- legs and device ------------------------------------------------------------------------------
+  // --- legs and device ---------------------------------------------------------------------------
 
   async #sampleOften(): Promise<void> {
     while (!this.#isOver) {

@@ -53,7 +53,7 @@ export class SoakNode {
     return this.#running.has(part);
   }
 
-  // --- processes ----------------------------------------------------------------------------------
+  // --- processes ---------------------------------------------------------------------------------
 
   /** Starts what is not running, until it does. One whose log server or etcd is away does not. */
   async bringUp(): Promise<void> {
@@ -134,7 +134,7 @@ export class SoakNode {
     return ended;
   }
 
-  // --- client -------------------------------------------------------------------------------------
+  // --- client ------------------------------------------------------------------------------------
 
   /** Writes from now on, whenever there is a mirror to write to. */
   startWriting(): void {
@@ -158,7 +158,7 @@ export class SoakNode {
         await sleep(RETRY_MS);
         continue;
       }
-      // Of what was on its way when the mirror died either may be there, but not now one, now other.
+      // Of what was on its way when the mirror died, either may be there, but always the same.
       if (!(await this.verify(client))) continue;
       const pause = (): Promise<void> => sleep(prng.between(0, THINK_MS_MAX));
       await this.writes.writeUntilLost(client, {
