@@ -11,6 +11,8 @@ export interface Canary {
   onDevice?(device: FuzzDevice): void;
   /** What becomes of bytes that the server sends. */
   onReceived?(bytes: Buffer): Buffer;
+  /** Bytes in the clear behind STARTTLS are taken for encrypted ones. */
+  readonly isGullible?: boolean;
 }
 
 const SIMPLE_REPLY = 0x67446698;
@@ -58,6 +60,7 @@ export const CANARIES: readonly Canary[] = [
       };
     },
   },
+  { name: 'injected-plaintext', mistake: 'the clear goes on behind STARTTLS', isGullible: true },
   {
     name: 'lost-request',
     mistake: 'a discard of the first block never ends',

@@ -2,6 +2,7 @@
 
 import { EINVAL, EIO, ENOSPC, EOPNOTSUPP, EROFS } from '../../src/base/errno.ts';
 import { Prng } from '../../src/base/prng.ts';
+import * as wire from '../support/nbd-wire.ts';
 import type { Episode, Setup, Step } from './episode.ts';
 import {
   type DrawnFacts,
@@ -17,6 +18,7 @@ import { HOLLOW_SECTORS } from './play-episode.ts';
 const ERRNOS = [EIO, EIO, ENOSPC, EINVAL, EROFS, EOPNOTSUPP];
 const CLIENTS_MAX = 5;
 const REQUESTS_MAX = 60;
+const STARTTLS = wire.option(5);
 
 export interface DrawnEpisode {
   readonly episode: Episode;
@@ -57,6 +59,8 @@ function drawSetup(prng: Prng, seed: string): Setup {
     isDefault: prng.chance(1, 2),
     payloadBytesMax: prng.pick([null, null, 2 ** 16, 2 ** 20]),
     connectionsMax: prng.chance(1, 10) ? prng.between(2, 4) : null,
+    tls: prng.pick(['off', 'off', 'on', 'require']),
+    hasSecret: prng.chance(1, 2),
   };
 }
 
@@ -76,6 +80,8 @@ function drawScript(draw: Draw, client: number): Step[] {
     draw.messages += 1;
     if (isMutated) draw.mutated += 1;
     for (const piece of cutInPieces(prng, said)) steps.push({ kind: 'send', client, bytes: piece });
+    const wantsTls = said.equals(STARTTLS) && setup.tls !== 'off';
+    if (prng.chance(wantsTls ? 7 : 1, wantsTls ? 8 : 300)) steps.push({ kind: 'hello', client });
   };
   const hollow = prng.chance(1, 6);
   const facts: DrawnFacts = {
@@ -85,6 +91,11 @@ function drawScript(draw: Draw, client: number): Step[] {
     cookie: BigInt(client) << 32n,
   };
   say(drawClientFlags(prng), false);
+  if (setup.tls !== 'off' && prng.chance(4, 5)) {
+    for (let i = prng.pick([0, 0, 0, 2]); i > 0; i--) say(drawOption(prng), true);
+    for (const option of prng.chance(1, 3) ? drawAgreement(prng, facts) : []) say(option, true);
+    say(STARTTLS, false);
+  }
   for (let i = prng.pick([0, 0, 1, 3, 8, 40]); i > 0; i--) say(drawOption(prng), true);
   for (const option of drawAgreement(prng, facts)) {
     if (option.readUInt32BE(8) === 11) facts.extended = true;

@@ -4,6 +4,7 @@
  */
 
 import { readFileSync } from 'node:fs';
+import type { TlsMode } from '../../src/nbd/tls.ts';
 
 export interface Setup {
   /** Decides in which order held requests end, and nothing else. */
@@ -18,6 +19,9 @@ export interface Setup {
   /** Limits of the server; null for its own. */
   readonly payloadBytesMax: number | null;
   readonly connectionsMax: number | null;
+  readonly tls: TlsMode;
+  /** The second export needs TLS, where there is any. */
+  readonly hasSecret: boolean;
 }
 
 export const DEFAULT_SETUP: Setup = {
@@ -30,11 +34,13 @@ export const DEFAULT_SETUP: Setup = {
   isDefault: true,
   payloadBytesMax: null,
   connectionsMax: null,
+  tls: 'off',
+  hasSecret: false,
 };
 
 /**
  * - `connect`: `value` is the most bytes that one read of the server gets.
- * - `send`: one message. - `end`: the client ends its side. - `break`: it is gone.
+ * - `send`: one message. - `hello`: the client begins TLS, or says so in the clear. - `end`: the client ends its side. - `break`: it is gone.
  * - `stall`, `read`: it takes no replies, and takes them again.
  * - `wait`: `value` milliseconds pass.
  * - `hold`: the device holds requests. - `release`: it ends `value` of them. - `mend`: all, and
@@ -44,7 +50,7 @@ export const DEFAULT_SETUP: Setup = {
 export type Step =
   | { readonly kind: 'send'; readonly client: number; readonly bytes: Buffer }
   | { readonly kind: 'connect'; readonly client: number; readonly value: number }
-  | { readonly kind: 'end' | 'break' | 'stall' | 'read'; readonly client: number }
+  | { readonly kind: 'hello' | 'end' | 'break' | 'stall' | 'read'; readonly client: number }
   | { readonly kind: 'wait' | 'stop'; readonly value: number }
   | { readonly kind: 'release'; readonly value: number }
   | { readonly kind: 'fail'; readonly value: number; readonly errno: number }
@@ -57,7 +63,7 @@ export interface Episode {
   readonly steps: readonly Step[];
 }
 
-const CLIENT_STEPS = ['end', 'break', 'stall', 'read'] as const;
+const CLIENT_STEPS = ['hello', 'end', 'break', 'stall', 'read'] as const;
 const VALUE_STEPS = ['wait', 'release', 'stop'] as const;
 const BARE_STEPS = ['hold', 'mend', 'remove'] as const;
 

@@ -3,6 +3,7 @@
  * but quick, and strict with the server where a socket is silent.
  */
 
+import type { TlsUpgrade } from '../../src/nbd/tls.ts';
 import type { Transport, TransportSink } from '../../src/nbd/transport.ts';
 
 /** A socket's place for bytes that come while nobody reads. */
@@ -12,6 +13,8 @@ const SMALL_READS = 50;
 const LARGE_READ_BYTES = 2 ** 16;
 /** Of what the server sends at once, in turn. */
 const SHARES_SENT_NOW = [1, 0, 1, 1, 0.5, 0, 1, 0.9];
+/** Stands for what a client says to begin TLS; known by being this very object. */
+const HELLO = Buffer.of(0x16);
 
 export class FuzzTransport implements Transport {
   readonly peer = 'fuzz';
@@ -36,13 +39,18 @@ export class FuzzTransport implements Transport {
   #queuedBytes = 0;
   #pumping = false;
   #sendsNow = 0;
+  #encrypting: ((failure: string | null) => void) | null = null;
+  /** A planted mistake: bytes in the clear are taken for TLS. */
+  readonly #isGullible: boolean;
   /** Since bytes were fed. */
   #reads = 0;
 
   constructor(options: {
     readonly readBytesMax: number;
     readonly onBytes: (bytes: Buffer) => void;
+    readonly isGullible?: boolean;
   }) {
+    this.#isGullible = options.isGullible === true;
     this.readBytesMax = options.readBytesMax;
     this.#onBytes = options.onBytes;
   }
@@ -98,6 +106,13 @@ export class FuzzTransport implements Transport {
     this.#reading = true;
   }
 
+  /** TLS begins when the client says hello, and fails when it says anything else. */
+  encrypt(_upgrade: TlsUpgrade, done: (failure: string | null) => void): void {
+    if (this.#encrypting !== null) throw new Error('TLS was started twice');
+    this.#encrypting = done;
+    this.activity += 1;
+  }
+
   end(): void {
     if (this.serverEnded) throw new Error('The transport was ended twice');
     this.serverEnded = true;
@@ -112,6 +127,12 @@ export class FuzzTransport implements Transport {
     this.#reads = 0;
     if (bytes.length > 0) this.#pending.push(bytes);
     this.#pump();
+  }
+
+  /** The client begins TLS: not to be called but when the server waits for it. */
+  feedHello(): void {
+    this.#pending.push(HELLO);
+    this.activity += 1;
   }
 
   /** The client ends its side. */
@@ -137,6 +158,7 @@ export class FuzzTransport implements Transport {
       this.#sink?.closed();
       return;
     }
+    this.#shakeHands();
     if (this.clientReads) {
       for (const { size, onSent } of this.#queued.splice(0)) {
         this.activity += 1;
@@ -151,6 +173,17 @@ export class FuzzTransport implements Transport {
     if (this.destroyed) throw new Error('Bytes were sent on a destroyed transport');
     if (this.serverEnded) throw new Error('Bytes were sent behind the end');
     if (bytes.length === 0) throw new Error('No bytes were sent');
+  }
+
+  #shakeHands(): void {
+    const [first] = this.#pending;
+    const done = this.#encrypting;
+    if (done === null || (first === undefined && !this.#clientEnded)) return;
+    this.activity += 1;
+    this.#encrypting = null;
+    if (this.#reading) throw new Error('bytes were read while TLS begins');
+    if (first === HELLO) this.#pending.shift();
+    done(first === HELLO || this.#isGullible ? null : 'this is no TLS');
   }
 
   #pump(): void {

@@ -16,6 +16,9 @@ export interface ClientWorld {
   endsAll(): boolean;
 }
 
+/** The beginning of a TLS record, where nobody asked for one. */
+const STRAY_HELLO = Buffer.from('160301', 'hex');
+
 export class FuzzedClient {
   readonly transport: FuzzTransport;
   readonly #world: ClientWorld;
@@ -37,6 +40,7 @@ export class FuzzedClient {
       readonly refused: boolean;
       /** What becomes of what the server sends, on its way. */
       readonly received?: ((bytes: Buffer) => Buffer) | undefined;
+      readonly isGullible: boolean;
     },
   ) {
     this.#world = world;
@@ -44,7 +48,8 @@ export class FuzzedClient {
     this.#connectedAtMs = world.now();
     this.#haggling = new HagglingObserver(world.haggling, this.#sent, this.#received);
     const onBytes = (bytes: Buffer): void => this.#received.add(options.received?.(bytes) ?? bytes);
-    this.transport = new FuzzTransport({ readBytesMax: options.readBytesMax, onBytes });
+    const { readBytesMax, isGullible } = options;
+    this.transport = new FuzzTransport({ readBytesMax, onBytes, isGullible });
   }
 
   /** In transmission, with nothing half received. */
@@ -65,6 +70,13 @@ export class FuzzedClient {
     this.#sent.add(bytes);
     this.#lastSentAtMs = this.#world.now();
     this.transport.feed(bytes);
+  }
+
+  /** Begins TLS if the server is ready for it. */
+  hello(): void {
+    if (this.#ended || this.transport.broken) return;
+    if (!this.#haggling.encrypted()) this.send(STRAY_HELLO);
+    else this.transport.feedHello();
   }
 
   end(): void {
@@ -138,7 +150,7 @@ export class FuzzedClient {
     if (this.#dropReason() !== null || this.#refused || this.#ended || this.#world.endsAll())
       return true;
     const { state, mayDrop } = this.#haggling;
-    if (state === 'may-end' || state === 'done' || mayDrop) return true;
+    if (state === 'may-end' || mayDrop) return true;
     if (this.#transmission !== null) {
       // Half a payload must give way when others wait for memory.
       const silentMs = this.#world.now() - this.#lastSentAtMs;

@@ -13,11 +13,13 @@ const SECTOR = 512;
 export class HonestClient {
   readonly transport: FuzzTransport;
   readonly #exportName: string;
+  readonly #usesTls: boolean;
   #received: Buffer[] = [];
   #round = 0;
 
-  constructor(exportName: string) {
+  constructor(exportName: string, usesTls: boolean) {
     this.#exportName = exportName;
+    this.#usesTls = usesTls;
     const onBytes = (bytes: Buffer): void => void this.#received.push(bytes);
     this.transport = new FuzzTransport({ readBytesMax: 2 ** 20, onBytes });
   }
@@ -28,10 +30,17 @@ export class HonestClient {
 
   /** @throws Error when it cannot attach. */
   start(settle: () => void): void {
-    this.transport.feed(Buffer.concat([wire.clientFlags(), wire.exportName(this.#exportName)]));
+    this.transport.feed(wire.clientFlags());
+    if (this.#usesTls) {
+      this.transport.feed(wire.option(5));
+      settle();
+      this.transport.feedHello();
+      settle();
+    }
+    this.transport.feed(wire.exportName(this.#exportName));
     settle();
     const bytes = this.#take();
-    if (bytes.length !== 28) throw new Error('the honest client was not let in');
+    if (bytes.length !== (this.#usesTls ? 48 : 28)) throw new Error('the honest client was not let in');
   }
 
   /** Writes a sector and reads it again. @throws Error when that is not what comes back. */

@@ -3,6 +3,7 @@
  * of the NBD protocol (2). Knows which exports there are; asks nothing of the server's code.
  */
 
+import type { TlsMode } from '../../src/nbd/tls.ts';
 import type { ByteStream } from './byte-stream.ts';
 import { infoRequestFault, metaRequestFault, nameOf, STRING_MAX } from './option-data.ts';
 import type { AgreedFacts } from './request-verdict.ts';
@@ -15,6 +16,7 @@ const UNSUP = 0x80000001;
 const INVALID = 0x80000003;
 const UNKNOWN = 0x80000006;
 const SHUTDOWN = 0x80000007;
+const TLS_REQD = 0x80000005;
 const TOO_BIG = 0x80000009;
 const POLICY = 0x80000002;
 const EXT_HEADER_REQD = 0x8000000a;
@@ -38,17 +40,22 @@ const WITHOUT_DATA = [LIST, STARTTLS, STRUCTURED_REPLY, EXTENDED_HEADERS];
 export interface KnownExport {
   readonly name: string;
   readonly size: number;
+  readonly tlsOnly: boolean;
 }
 
 export interface HagglingWorld {
+  readonly tls: TlsMode;
   readonly exports: readonly KnownExport[];
   readonly optionsMax: number;
   /** The server stops, or has removed exports: any option may be refused. */
   refusesAll(): boolean;
 }
 
-/** The state in which the observer waits for more bytes, or has seen the end. */
-export type HagglingState = 'open' | 'agreed' | 'must-drop' | 'may-end' | 'done';
+/**
+ * The state in which the observer waits for more bytes, or has seen the end. `tls`: the client is
+ * to begin TLS, and to say nothing else.
+ */
+export type HagglingState = 'open' | 'tls' | 'agreed' | 'must-drop' | 'may-end';
 
 interface Option {
   readonly code: number;
@@ -65,6 +72,7 @@ export class HagglingObserver {
   /** Why it must be dropped. */
   why = '';
   #contextExport = '';
+  #secured = false;
   #greeted = false;
   #flags: number | null = null;
   #optionCount = 0;
@@ -97,6 +105,21 @@ export class HagglingObserver {
     while (this.state === 'open' && this.#step()) {
       // Each step takes bytes.
     }
+    if (this.state === 'tls' && this.#client.available > 0) {
+      this.#mustDrop('bytes in the clear behind STARTTLS');
+    }
+  }
+
+  /** The client begins TLS; false when it is not the time for it. */
+  encrypted(): boolean {
+    if (this.state !== 'tls') return false;
+    this.state = 'open';
+    this.#secured = true;
+    // Nothing that was said in the clear counts (NBD protocol, 11.3).
+    this.structured = false;
+    this.extended = false;
+    this.contexts = new Map();
+    return true;
   }
 
   #step(): boolean {
@@ -172,6 +195,9 @@ export class HagglingObserver {
     const text = this.#replies.at(-1)!.data;
     if (final === ACK && text.length > 0) throw new Error('an ACK has data');
     if (text.length > REPLY_TEXT_MAX) throw new Error(`an error text has ${text.length} bytes`);
+    if (final === TLS_REQD && (this.#secured || this.#world.tls === 'off')) {
+      throw new Error('TLS was required where there is none, or is already');
+    }
     if (this.#world.refusesAll() && [SHUTDOWN, POLICY, UNKNOWN].includes(final)) return;
     const expected = this.#expected(option);
     if (expected !== null && !expected.includes(final)) {
@@ -186,8 +212,12 @@ export class HagglingObserver {
 
   /** Types of the final reply of which one must come; null where the server is free. */
   #expected({ code, data }: Option): readonly number[] | null {
+    if (code !== ABORT && code !== STARTTLS && this.#needsTls) return [TLS_REQD];
     if (data === null) return [TOO_BIG];
     if (code === ABORT) return [ACK];
+    if (code === STARTTLS && this.#world.tls !== 'off') {
+      return [data.length > 0 || this.#secured ? INVALID : ACK];
+    }
     if (WITHOUT_DATA.includes(code) && data.length > 0) {
       return this.#supports(code) ? [INVALID] : null;
     }
@@ -197,11 +227,21 @@ export class HagglingObserver {
       if (infoRequestFault(data) !== null) return [INVALID];
       const found = this.#find(nameOf(data));
       if (found === undefined) return [UNKNOWN];
+      if (this.#isSecret(found)) return [TLS_REQD];
       return code === GO ? [ACK, POLICY] : [ACK];
     }
     const isMeta = code === LIST_META_CONTEXT || code === SET_META_CONTEXT;
     if (isMeta && metaRequestFault(data) !== null) return [INVALID, TOO_BIG, UNSUP];
     return null;
+  }
+
+  /** Nothing but STARTTLS and ABORT works yet. */
+  get #needsTls(): boolean {
+    return this.#world.tls === 'require' && !this.#secured;
+  }
+
+  #isSecret(found: KnownExport): boolean {
+    return found.tlsOnly && !this.#secured;
   }
 
   #supports(code: number): boolean {
@@ -212,7 +252,7 @@ export class HagglingObserver {
     if (code === ABORT) this.state = 'may-end';
     else if (code === STRUCTURED_REPLY) this.structured = true;
     else if (code === EXTENDED_HEADERS) this.extended = true;
-    else if (code === STARTTLS) this.state = 'done';
+    else if (code === STARTTLS) this.state = 'tls';
     else if (code === LIST) this.#checkList();
     else if (code === SET_META_CONTEXT) this.#select(data!);
     else if (code === INFO || code === GO) this.#checkInfo(code, data!);
@@ -258,7 +298,7 @@ export class HagglingObserver {
   #exportNameAnswer({ data }: Option): boolean {
     const name = data === null || data.length > STRING_MAX ? null : nameFrom(data);
     const found = name === null ? undefined : this.#find(name);
-    if (found === undefined || this.extended) {
+    if (found === undefined || this.extended || this.#needsTls || this.#isSecret(found)) {
       this.#mustDrop('EXPORT_NAME cannot fail otherwise');
       return true;
     }

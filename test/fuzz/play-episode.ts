@@ -12,6 +12,7 @@ import { Prng } from '../../src/base/prng.ts';
 import type { ExportOptions } from '../../src/nbd/export.ts';
 import { ExtentList, type MetaContext } from '../../src/nbd/meta-context.ts';
 import { NbdServer, type NbdServerLimits } from '../../src/nbd/server.ts';
+import type { TlsMode, TlsUpgrade } from '../../src/nbd/tls.ts';
 import type { Canary } from './canaries.ts';
 import { ContentModel } from './content-model.ts';
 import type { Episode, Setup, Step } from './episode.ts';
@@ -48,6 +49,7 @@ class EpisodePlayer {
   readonly #server: NbdServer;
   readonly #exports: readonly ExportOptions[];
   readonly #connectionsMax: number;
+  readonly #tls: TlsMode;
   readonly #honest: HonestClient;
   readonly #clients = new Map<number, FuzzedClient>();
   readonly #all: FuzzedClient[] = [];
@@ -66,15 +68,17 @@ class EpisodePlayer {
     this.#model = new ContentModel(setup.sectors * SECTOR);
     canary?.onDevice?.(device);
     this.#exports = exportsOf(setup, device, prng);
+    this.#tls = setup.tls;
     this.#connectionsMax = setup.connectionsMax ?? 100;
     this.#server = new NbdServer({
       clock: this.#clock,
       log: silentLogger,
       exports: this.#exports,
       limits: limitsOf(setup),
+      tls: { mode: setup.tls, upgrade: setup.tls === 'off' ? null : UPGRADE },
     });
     this.#world = this.#makeWorld();
-    this.#honest = new HonestClient('honest');
+    this.#honest = new HonestClient('honest', setup.tls === 'require');
     this.#server.attach(this.#honest.transport);
   }
 
@@ -114,6 +118,7 @@ class EpisodePlayer {
       case 'send':
         this.#clients.get(step.client)?.send(step.bytes);
         break;
+      case 'hello':
       case 'end':
       case 'break':
         this.#clients.get(step.client)?.[step.kind]();
@@ -157,7 +162,9 @@ class EpisodePlayer {
     this.#clients.get(number)?.break();
     const refused = this.#stopping || this.#server.connections.length >= this.#connectionsMax;
     const received = this.#canary?.onReceived;
-    const client = new FuzzedClient(this.#world, { readBytesMax, refused, received });
+    const isGullible = this.#canary?.isGullible === true;
+    const options = { readBytesMax, refused, received, isGullible };
+    const client = new FuzzedClient(this.#world, options);
     this.#clients.set(number, client);
     this.#all.push(client);
     this.#server.attach(client.transport);
@@ -236,12 +243,13 @@ class EpisodePlayer {
   }
 
   #makeWorld(): ClientWorld {
-    const exports = this.#exports.map(({ name, device }) => {
-      return { name, size: device.sizeSectors * SECTOR };
+    const exports = this.#exports.map(({ name, device, tlsOnly = false }) => {
+      return { name, size: device.sizeSectors * SECTOR, tlsOnly };
     });
     const endsAll = (): boolean => this.#stopping || this.#removed;
     return {
       haggling: {
+        tls: this.#tls,
         exports,
         optionsMax: NBD_OPTIONS_MAX * (1 + exports.length),
         refusesAll: endsAll,
@@ -256,6 +264,9 @@ class EpisodePlayer {
     };
   }
 }
+
+/** The transport plays both sides of it. */
+const UPGRADE: TlsUpgrade = { start: () => {} };
 
 /** Contexts beside the one that every export has: of every size and status. */
 const CONTEXTS: readonly MetaContext[] = [
@@ -293,7 +304,7 @@ function exportsOf(setup: Setup, device: FuzzDevice, prng: Prng): ExportOptions[
   );
   return [
     { name: setup.isDefault ? '' : 'data', description: 'fuzzed', device, contexts: CONTEXTS },
-    { name: 'hollow', device: hollow },
+    { name: 'hollow', device: hollow, tlsOnly: setup.hasSecret && setup.tls !== 'off' },
     { name: 'honest', device: HonestClient.device() },
   ];
 }
