@@ -65,13 +65,18 @@ async function main(): Promise<number> {
   const isSmoke = chosen === 'smoke';
   const seed = values.seed ?? (isSmoke ? 'smoke' : String(process.hrtime.bigint() % 10n ** 9n));
   console.log(`seed: ${seed}`);
-  if (isSmoke && !(await findCanaries(targets, seed))) return 1;
+  if (isSmoke) {
+    const all = await findCanaries(targets, seed);
+    for (const target of targets) await target.close?.();
+    if (!all) return 1;
+  }
   const most = values.messages === undefined ? Number.POSITIVE_INFINITY : Number(values.messages);
   const totals: Totals = { messages: 0, mutated: 0, findings: 0 };
   const next = new Map(targets.map((target) => [target, Number(values.first)]));
-  for (let turn = 0; totals.mutated < (isSmoke ? SMOKE * targets.length : most); turn++) {
+  for (let turn = 0; isSmoke ? turn < targets.length : totals.mutated < most; turn++) {
     const target = targets[turn % targets.length]!;
-    const mutatedMax = Math.min(isSmoke ? SMOKE : CHUNK, most - totals.mutated);
+    const share = (isSmoke ? SMOKE : CHUNK) / (target.cost ?? 1);
+    const mutatedMax = Math.min(share, most - totals.mutated);
     const order = { target: target.name, seed, first: next.get(target)!, mutatedMax };
     next.set(target, await runWorker(order, totals));
     const { messages, mutated, findings } = totals;
@@ -151,6 +156,7 @@ async function playOne(
   if (failure !== null && seed !== undefined) {
     console.log((await shrinkCase(one, canary)).write('As small as it gets.'));
   }
+  await target.close?.();
   return failure === null ? 0 : 1;
 }
 

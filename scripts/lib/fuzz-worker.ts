@@ -56,6 +56,7 @@ async function work(order: FuzzOrder): Promise<void> {
     const file = keepInCorpus(target, `found-${seed.replace(/\W+/g, '-')}`, small.write(about));
     report('finding', { what, file });
   }
+  await target.close?.();
   report('done');
 }
 

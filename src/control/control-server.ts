@@ -133,10 +133,18 @@ async function readBody(context: Context): Promise<string> {
   }
   const chunks: Uint8Array[] = [];
   let size = 0;
-  for await (const chunk of context.req.raw.body ?? []) {
-    size += chunk.length;
-    if (size > CONTROL_BODY_BYTES_MAX) throw bodyTooLarge();
-    chunks.push(chunk);
+  try {
+    for await (const chunk of context.req.raw.body ?? []) {
+      size += chunk.length;
+      if (size > CONTROL_BODY_BYTES_MAX) throw bodyTooLarge();
+      chunks.push(chunk);
+    }
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    // Nobody will read this, but a client that leaves in the middle is no defect of ours.
+    throw new UserError('bad-body', 'Cannot read the request: its body ended too early', {
+      cause: error,
+    });
   }
   return Buffer.concat(chunks).toString();
 }

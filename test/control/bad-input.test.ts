@@ -247,3 +247,27 @@ t.test('A client that goes away while it waits is forgotten', async (t) => {
   }
   t.equal(device.eventWaiterCount, 0);
 });
+
+t.test('A client that goes away in the middle of its request harms nobody', async (t) => {
+  const rig = await rigWithDevice(t);
+  for (const rest of [
+    'content-length: 34\r\n\r\n{"de',
+    'transfer-encoding: chunked\r\n\r\n4\r\n{"de\r\n',
+    'transfer-encoding: chunked\r\n\r\nzz\r\n',
+    'expect: 100-continue\r\ncontent-length: 34\r\n\r\n',
+  ]) {
+    for (const [verb, end] of [
+      ['wait', 'end'],
+      ['wait', 'destroy'],
+      ['frob', 'destroy'],
+    ] as const) {
+      const socket = connect(rig.socket, () => {
+        socket.write(`POST /v1/${verb} HTTP/1.1\r\nhost: a\r\n${rest}`, () => socket[end]());
+      });
+      socket.on('error', () => {}).resume();
+      await new Promise((resolve) => socket.once('close', resolve));
+      await rig.json('version');
+    }
+  }
+  t.equal(((await rig.json('ls')).devices as unknown[]).length, 1);
+});

@@ -35,9 +35,13 @@ interface Draw {
   mutated: number;
 }
 
-export function drawEpisode(seed: string, seeds: readonly Buffer[]): DrawnEpisode {
+export function drawEpisode(
+  seed: string,
+  seeds: readonly Buffer[],
+  fixed: Partial<Setup> = {},
+): DrawnEpisode {
   const prng = new Prng(seed);
-  const setup = drawSetup(prng, seed);
+  const setup = { ...drawSetup(prng, seed), ...fixed };
   const draw: Draw = { prng, setup, seeds, messages: 0, mutated: 0 };
   const clients = prng.between(1, CLIENTS_MAX);
   const scripts = Array.from({ length: clients }, (_, client) => drawScript(draw, client));

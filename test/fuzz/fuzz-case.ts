@@ -19,10 +19,14 @@ export interface FuzzTarget {
   readonly about: string;
   /** Planted mistakes that it must find. */
   readonly canaries: readonly string[];
+  /** Cases that cost as much as one of this: 1 by default, and more where they cost little. */
+  readonly cost?: number;
   /** The same case for the same seed. */
   draw(seed: string): FuzzCase;
   /** @throws Error when `text` is no file of this target's corpus. */
   read(text: string): FuzzCase;
+  /** Ends what cases have started and left for others. */
+  close?(): Promise<void>;
 }
 
 /** What goes wrong when the case is played; null for nothing. */

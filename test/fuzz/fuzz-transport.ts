@@ -18,6 +18,7 @@ const HELLO = Buffer.of(0x16);
 
 export class FuzzTransport implements Transport {
   readonly peer = 'fuzz';
+  readonly isLossy = false;
   /** At most so many bytes come with one read, at the beginning of what was fed. */
   readonly readBytesMax: number;
   /** False while the client takes nothing: what is sent stays queued. */

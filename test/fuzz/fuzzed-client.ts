@@ -2,7 +2,6 @@
 
 import { NBD_PAYLOAD_STALL_MS_MAX } from '../../src/base/limits.ts';
 import { ByteStream } from './byte-stream.ts';
-import { FuzzTransport } from './fuzz-transport.ts';
 import { HagglingObserver, type HagglingWorld } from './observe-haggling.ts';
 import { TransmissionObserver, type TransmissionWorld } from './observe-transmission.ts';
 
@@ -16,11 +15,28 @@ export interface ClientWorld {
   endsAll(): boolean;
 }
 
+/** The client's end of a byte stream. */
+export interface ClientEnd {
+  readonly broken: boolean;
+  readonly brokenByClient: boolean;
+  /** False while the server is known not to read. */
+  readonly reading: boolean;
+  /** What the server has said last may be lost with the connection. */
+  readonly isLossy: boolean;
+  /** Whether it takes what the server sends. */
+  clientReads: boolean;
+  feed(bytes: Buffer): void;
+  /** Begins TLS. */
+  feedHello(): void;
+  feedEnd(): void;
+  break(): void;
+}
+
 /** The beginning of a TLS record, where nobody asked for one. */
 const STRAY_HELLO = Buffer.from('160301', 'hex');
 
-export class FuzzedClient {
-  readonly transport: FuzzTransport;
+export class FuzzedClient<End extends ClientEnd> {
+  readonly transport: End;
   readonly #world: ClientWorld;
   readonly #sent = new ByteStream();
   readonly #received = new ByteStream();
@@ -36,11 +52,10 @@ export class FuzzedClient {
   constructor(
     world: ClientWorld,
     options: {
-      readonly readBytesMax: number;
+      readonly connect: (onBytes: (bytes: Buffer) => void) => End;
       readonly refused: boolean;
       /** What becomes of what the server sends, on its way. */
       readonly received?: ((bytes: Buffer) => Buffer) | undefined;
-      readonly isGullible: boolean;
     },
   ) {
     this.#world = world;
@@ -48,13 +63,21 @@ export class FuzzedClient {
     this.#connectedAtMs = world.now();
     this.#haggling = new HagglingObserver(world.haggling, this.#sent, this.#received);
     const onBytes = (bytes: Buffer): void => this.#received.add(options.received?.(bytes) ?? bytes);
-    const { readBytesMax, isGullible } = options;
-    this.transport = new FuzzTransport({ readBytesMax, onBytes, isGullible });
+    this.transport = options.connect(onBytes);
   }
 
-  /** In transmission, with nothing half received. */
-  get isOpen(): boolean {
-    return !this.transport.broken;
+  /** The server has said all that it must say by now; what must end has ended. */
+  get isSettled(): boolean {
+    if (this.transport.broken) return true;
+    if (this.#dropReason() !== null) return false;
+    const { greeted, waits } = this.#haggling;
+    return greeted && !waits && (this.#transmission?.unanswered ?? 0) === 0;
+  }
+
+  /** An option was sent whole that has no answer yet. */
+  get isHaggling(): boolean {
+    const { greeted, state, waits } = this.#haggling;
+    return !greeted || (state === 'open' && waits);
   }
 
   get requests(): number {
@@ -131,6 +154,7 @@ export class FuzzedClient {
       client: this.#sent,
       server: this.#received,
     });
+    if (this.#ended) this.#transmission.clientEnded();
   }
 
   #checkOpen(): void {
@@ -150,6 +174,8 @@ export class FuzzedClient {
     if (this.#dropReason() !== null || this.#refused || this.#ended || this.#world.endsAll())
       return true;
     const { state, mayDrop } = this.#haggling;
+    // The reason may stand behind something whose answer was lost.
+    if (this.transport.isLossy && this.isIncomplete) return true;
     if (state === 'may-end' || mayDrop) return true;
     if (this.#transmission !== null) {
       // Half a payload must give way when others wait for memory.

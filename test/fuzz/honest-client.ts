@@ -40,7 +40,8 @@ export class HonestClient {
     this.transport.feed(wire.exportName(this.#exportName));
     settle();
     const bytes = this.#take();
-    if (bytes.length !== (this.#usesTls ? 48 : 28)) throw new Error('the honest client was not let in');
+    if (bytes.length !== (this.#usesTls ? 48 : 28))
+      throw new Error('the honest client was not let in');
   }
 
   /** Writes a sector and reads it again. @throws Error when that is not what comes back. */

@@ -31,14 +31,17 @@ function episodeCase(episode: Episode, messages: number, mutated: number): FuzzC
       const planted = CANARIES.find(({ name }) => name === canary);
       await playEpisode(episode, planted);
     },
-    smaller: () => smallerEpisodes(episode),
+    smaller: () => smallerEpisodes(episode, episodeCase),
     write: (about) => writeEpisode(episode, about),
   };
 }
 
-function* smallerEpisodes(episode: Episode): Generator<FuzzCase> {
+export function* smallerEpisodes(
+  episode: Episode,
+  caseOf: (episode: Episode, messages: number, mutated: number) => FuzzCase,
+): Generator<FuzzCase> {
   const { setup, steps } = episode;
-  const made = (fewer: readonly Step[]): FuzzCase => episodeCase({ setup, steps: fewer }, 0, 0);
+  const made = (fewer: readonly Step[]): FuzzCase => caseOf({ setup, steps: fewer }, 0, 0);
   for (const fewer of leavingOut(steps)) yield made(fewer);
   for (const [at, step] of steps.entries()) {
     for (const simpler of simplerSteps(step)) yield made(steps.with(at, simpler));

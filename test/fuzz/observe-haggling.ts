@@ -90,6 +90,11 @@ export class HagglingObserver {
     this.#server = server;
   }
 
+  /** The server has said its first words. */
+  get greeted(): boolean {
+    return this.#greeted;
+  }
+
   /** An option is complete and has no answer yet. */
   get waits(): boolean {
     return this.#option !== null;

@@ -85,13 +85,13 @@ export class TransmissionObserver {
 
   /** @throws Error saying what the server did wrong. */
   observe(): void {
-    while (this.state === 'open' && !this.#ended && this.#nextRequest()) {
+    while (this.state === 'open' && this.#nextRequest()) {
       // Each step takes bytes.
     }
     while (!this.#blind && this.#nextReply()) this.replies += 1;
   }
 
-  /** The client has ended its side: what is incomplete never was. */
+  /** The client has ended its side: what has not begun may never do so. */
   clientEnded(): void {
     this.#ended = true;
   }

@@ -18,6 +18,7 @@ import { ContentModel } from './content-model.ts';
 import type { Episode, Setup, Step } from './episode.ts';
 import { FuzzClock } from './fuzz-clock.ts';
 import { FuzzDevice } from './fuzz-device.ts';
+import { FuzzTransport } from './fuzz-transport.ts';
 import { type ClientWorld, FuzzedClient } from './fuzzed-client.ts';
 import { HonestClient } from './honest-client.ts';
 
@@ -51,8 +52,8 @@ class EpisodePlayer {
   readonly #connectionsMax: number;
   readonly #tls: TlsMode;
   readonly #honest: HonestClient;
-  readonly #clients = new Map<number, FuzzedClient>();
-  readonly #all: FuzzedClient[] = [];
+  readonly #clients = new Map<number, FuzzedClient<FuzzTransport>>();
+  readonly #all: FuzzedClient<FuzzTransport>[] = [];
   readonly #errors = new Set<number>();
   readonly #endings: Promise<unknown>[] = [];
   readonly #world: ClientWorld;
@@ -163,8 +164,10 @@ class EpisodePlayer {
     const refused = this.#stopping || this.#server.connections.length >= this.#connectionsMax;
     const received = this.#canary?.onReceived;
     const isGullible = this.#canary?.isGullible === true;
-    const options = { readBytesMax, refused, received, isGullible };
-    const client = new FuzzedClient(this.#world, options);
+    const connect = (onBytes: (bytes: Buffer) => void): FuzzTransport => {
+      return new FuzzTransport({ readBytesMax, onBytes, isGullible });
+    };
+    const client = new FuzzedClient(this.#world, { connect, refused, received });
     this.#clients.set(number, client);
     this.#all.push(client);
     this.#server.attach(client.transport);

@@ -2,14 +2,18 @@
 
 import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, relative } from 'node:path';
+import { CONTROL_TARGET } from './control-target.ts';
 import type { CorpusEntry, FuzzTarget } from './fuzz-case.ts';
 import { NBD_CLIENT_TARGET } from './nbd-client-target.ts';
 import { NBD_SERVER_TARGET } from './nbd-server-target.ts';
+import { NBD_SOCKETS_TARGET } from './nbd-sockets-target.ts';
 import { TEXT_TARGETS } from './text-targets.ts';
 
 export const TARGETS: readonly FuzzTarget[] = [
   NBD_SERVER_TARGET,
   NBD_CLIENT_TARGET,
+  NBD_SOCKETS_TARGET,
+  CONTROL_TARGET,
   ...TEXT_TARGETS,
 ];
 
