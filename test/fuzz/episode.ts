@@ -40,7 +40,8 @@ export const DEFAULT_SETUP: Setup = {
 
 /**
  * - `connect`: `value` is the most bytes that one read of the server gets.
- * - `send`: one message. - `hello`: the client begins TLS, or says so in the clear. - `end`: the client ends its side. - `break`: it is gone.
+ * - `send`: one message. - `hello`: the client begins TLS, or says so in the clear.
+ * - `end`: the client ends its side. - `break`: it is gone.
  * - `stall`, `read`: it takes no replies, and takes them again.
  * - `wait`: `value` milliseconds pass.
  * - `hold`: the device holds requests. - `release`: it ends `value` of them. - `mend`: all, and
