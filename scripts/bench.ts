@@ -13,6 +13,7 @@ import { CONTROL } from './lib/bench/control.ts';
 import { FOOTPRINT } from './lib/bench/footprint.ts';
 import { GROWTH } from './lib/bench/growth.ts';
 import { HOSTILE } from './lib/bench/hostile.ts';
+import { LOGS } from './lib/bench/logs.ts';
 import { PROFILE } from './lib/bench/profile.ts';
 import { RESYNC } from './lib/bench/resync.ts';
 import type { Section } from './lib/bench/section.ts';
@@ -29,6 +30,7 @@ const SECTIONS: readonly Section[] = [
   CONTROL,
   HOSTILE,
   STALLS,
+  LOGS,
   GROWTH,
   PROFILE,
 ];

@@ -21,6 +21,12 @@ export const ULOG_RESEND_MS = 15_000;
 export const ULOG_RECONNECT_MS = 2_000;
 /** Userspace log, `integrated_flush`: how long a flush with nothing but clears waits (10.6). */
 export const ULOG_DELAYED_FLUSH_MS = 3_000;
+/**
+ * Userspace log at our server: a clear waits so long, and up to twice as long, for a mark that
+ * makes it needless; or so long for marks to travel with, where others wait for it.
+ */
+export const ULOG_CLEAR_WAIT_MS = 100;
+export const ULOG_CLEAR_SOON_MS = 5;
 /** Userspace logs of a process ask whether another node recovers a region no oftener (10.7). */
 export const ULOG_REMOTE_QUESTION_MS = 250;
 

@@ -1,7 +1,8 @@
 /** What each request asks of the log, and how its answer is written (specification 10.4). */
 
 import { unreachable } from '../base/assert.ts';
-import { EBUSY, EINVAL, ESHUTDOWN, type IoResult } from '../base/errno.ts';
+import { type Awaitable, andThen } from '../base/awaitable.ts';
+import { EBUSY, EINVAL, ESHUTDOWN, type IoResult, OK } from '../base/errno.ts';
 import type { Region } from '../base/units.ts';
 import {
   encodeCount,
@@ -28,7 +29,7 @@ import {
   ULOG_STATUS_TABLE,
   type UlogRequest,
 } from '../dirtylog/ulog-payloads.ts';
-import { type Answer, type LogInstance, refusal, success } from './log-instance.ts';
+import { type Given, type LogInstance, refusal, success } from './log-instance.ts';
 import { NO_ANSWER, type NoAnswer, type ServedLog } from './served-log.ts';
 
 export interface RequestOf {
@@ -39,10 +40,10 @@ export interface RequestOf {
 /** Finds another mirror that has the log resumed, if there is one. */
 export type FindRival = () => Promise<LogInstance | null>;
 
-export async function answerRequest(
+export function answerRequest(
   { instance, request }: RequestOf,
   findRival: FindRival,
-): Promise<Answer | NoAnswer> {
+): Awaitable<Given> {
   const { log } = instance;
   const wrong = regionsOf(request).find((region) => region >= log.regionCount);
   if (wrong !== undefined) return refusal(EINVAL);
@@ -50,35 +51,35 @@ export async function answerRequest(
     case ULOG_GET_REGION_SIZE:
       return success(encodeCount(log.regionSizeSectors));
     case ULOG_STATUS_INFO:
-      return success(encodeStatus(await log.status('info')));
+      return andThen(log.status('info'), (text) => success(encodeStatus(text)));
     case ULOG_STATUS_TABLE:
-      return success(encodeStatus(await log.status('table')));
+      return andThen(log.status('table'), (text) => success(encodeStatus(text)));
     case ULOG_GET_SYNC_COUNT:
-      return success(encodeCount(await log.getSyncCount()));
+      return andThen(log.getSyncCount(), (count) => success(encodeCount(count)));
     case ULOG_IN_SYNC:
-      return success(encodeFlag(await log.inSync(request.region)));
+      return andThen(log.inSync(request.region), (flag) => success(encodeFlag(flag)));
     case ULOG_IS_CLEAN:
-      return success(encodeFlag(await log.isClean(request.region)));
+      return andThen(log.isClean(request.region), (flag) => success(encodeFlag(flag)));
     case ULOG_LEASE:
       return success(encodeLease(log.lease?.() ?? { remainingMs: null, epoch: 0 }));
     case ULOG_RESUME:
       return resume(instance, findRival);
     case ULOG_PRESUSPEND:
-      return outcome(await log.presuspend());
+      return andThen(log.presuspend(), outcome);
     case ULOG_POSTSUSPEND:
-      return outcome(await log.postsuspend());
+      return andThen(log.postsuspend(), outcome);
     default:
       // A mirror that has gone on although its server forgot it must say so first.
       return log.isLive ? ofLiveLog(log, request) : refusal(ESHUTDOWN);
   }
 }
 
-async function resume(instance: LogInstance, findRival: FindRival): Promise<Answer | NoAnswer> {
+async function resume(instance: LogInstance, findRival: FindRival): Promise<Given> {
   if ((await findRival()) !== null) return refusal(EBUSY);
   return outcome(await instance.log.resume({ again: instance.log.isLive }));
 }
 
-async function ofLiveLog(log: ServedLog, request: UlogRequest): Promise<Answer | NoAnswer> {
+function ofLiveLog(log: ServedLog, request: UlogRequest): Awaitable<Given> {
   switch (request.type) {
     case ULOG_MARK_REGION:
       for (const region of request.regions) log.markRegion(region);
@@ -88,26 +89,30 @@ async function ofLiveLog(log: ServedLog, request: UlogRequest): Promise<Answer |
       return success();
     case ULOG_FLUSH:
       for (const region of request.regions) log.markRegion(region);
-      return outcome(await log.flush());
-    case ULOG_GET_RESYNC_WORK: {
-      const region = await log.getResyncWork();
-      return region === NO_ANSWER ? NO_ANSWER : success(encodeResyncWork(region));
-    }
+      return andThen(log.flush(), outcome);
+    case ULOG_GET_RESYNC_WORK:
+      return andThen(log.getResyncWork(), (region) =>
+        region === NO_ANSWER ? NO_ANSWER : success(encodeResyncWork(region)),
+      );
     case ULOG_SET_REGION_SYNC:
-      return outcome(await log.setRegionSync(request.region, request.inSync));
+      return andThen(log.setRegionSync(request.region, request.inSync), outcome);
     case ULOG_IS_REMOTE_RECOVERING:
-      return success(encodeRemoteRecovering(await log.isRemoteRecovering(request.region)));
+      return andThen(log.isRemoteRecovering(request.region), (answer) =>
+        success(encodeRemoteRecovering(answer)),
+      );
     default:
       return unreachable('A request that needs no live log');
   }
 }
 
-function outcome(result: IoResult | NoAnswer): Answer | NoAnswer {
+function outcome(result: IoResult | NoAnswer): Given {
   if (result === NO_ANSWER) return NO_ANSWER;
-  return result === 0 ? success() : refusal(result);
+  return result === OK ? success() : refusal(result);
 }
+
+const NO_REGIONS: readonly Region[] = [];
 
 function regionsOf(request: UlogRequest): readonly Region[] {
   if ('regions' in request) return request.regions;
-  return 'region' in request ? [request.region] : [];
+  return 'region' in request ? [request.region] : NO_REGIONS;
 }

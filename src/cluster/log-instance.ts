@@ -3,9 +3,10 @@
  * requests in the order in which they came.
  */
 
+import { type Awaitable, isPromise } from '../base/awaitable.ts';
 import { OK } from '../base/errno.ts';
 import type { UlogMessage } from '../dirtylog/ulog-codec.ts';
-import { encodeDeviceName, type UlogRequest } from '../dirtylog/ulog-payloads.ts';
+import { encodeDeviceName } from '../dirtylog/ulog-payloads.ts';
 import type { NoAnswer, ServedLog } from './served-log.ts';
 
 /** One connection of a mirror's side. */
@@ -19,6 +20,14 @@ export interface Answer {
   /** 0, or a positive errno. */
   readonly error: number;
   readonly data: Uint8Array;
+}
+
+/** What comes of a request. */
+export type Given = Answer | NoAnswer;
+
+interface Pending {
+  readonly message: UlogMessage;
+  readonly answer: Promise<Given>;
 }
 
 const NO_DATA = new Uint8Array(0);
@@ -50,9 +59,8 @@ export class LogInstance {
   readonly text: string;
   readonly log: ServedLog;
   client: LogClient;
-  /** Requests that are not answered yet, by what they ask. */
-  readonly #unanswered = new Map<string, Promise<Answer | NoAnswer>>();
-  #last: Promise<unknown> = Promise.resolve();
+  /** The one that came last, as long as it is not answered; all before it are answered sooner. */
+  #latest: Pending | null = null;
   #lastSeq: number | null = null;
 
   constructor(options: LogInstanceOptions) {
@@ -87,30 +95,35 @@ export class LogInstance {
     return success(version < VERSION_WITH_DEVICE ? NO_DATA : encodeDeviceName(this.log.deviceName));
   }
 
-  run(
-    request: UlogRequest,
-    carryOut: (of: { instance: LogInstance; request: UlogRequest }) => Promise<Answer | NoAnswer>,
-  ): Promise<Answer | NoAnswer> {
-    const key = JSON.stringify(request);
-    const same = this.#unanswered.get(key);
-    if (same !== undefined) return same;
-    const answer = this.#last.then(() => carryOut({ instance: this, request }));
-    this.#last = answer;
-    this.#unanswered.set(key, answer);
-    void answer.finally(() => this.#unanswered.delete(key));
+  /** Carries it out when all that came before are done with: at once where they are. */
+  run(message: UlogMessage, carryOut: () => Awaitable<Given>): Awaitable<Given> {
+    const latest = this.#latest;
+    if (latest !== null && isSame(latest.message, message)) return latest.answer;
+    const answer = latest === null ? carryOut() : latest.answer.then(carryOut);
+    if (!isPromise(answer)) return answer;
+    const pending: Pending = { message, answer };
+    this.#latest = pending;
+    void answer.finally(() => {
+      if (this.#latest === pending) this.#latest = null;
+    });
     return answer;
   }
 
   /** The mirror is gone for good. */
   async orphaned(): Promise<void> {
-    await this.#last;
+    await this.#latest?.answer;
     await this.log.orphaned?.();
   }
 
   /** The log is let go of when its last request has ended; one that waits is not answered. */
   async close(): Promise<void> {
     this.log.abandon?.();
-    await this.#last;
+    await this.#latest?.answer;
     await this.log.destroy();
   }
+}
+
+/** The same request, sent again; its number is another one. */
+function isSame(one: UlogMessage, other: UlogMessage): boolean {
+  return one.requestType === other.requestType && Buffer.compare(one.data, other.data) === 0;
 }

@@ -7,13 +7,15 @@
  * the uuid of the one that is live. At most one instance of a uuid is resumed: two mirrors that
  * take one name for theirs would each believe the other's marks to be its own.
  *
- * The requests of an instance are carried out one after the other, in the order in which they came.
- * A mirror asks for one thing at a time, so that a request equal to one that is not answered yet is
- * the same one, sent again after too long a wait: both get the one answer. Its numbers rise: what
- * comes with an earlier one was overtaken, and was answered, or will be asked again.
+ * The requests of an instance are carried out one after the other, in the order in which they came:
+ * a mirror of ours sends several together. One that is equal to the one before, which is not
+ * answered yet, is the same one, sent again after too long a wait: both get the one answer. A
+ * mirror's numbers rise: what comes with an earlier one was overtaken, and was answered, or will be
+ * asked again.
  */
 
 import { assert } from '../base/assert.ts';
+import { type Awaitable, isPromise } from '../base/awaitable.ts';
 import type { Clock } from '../base/clock.ts';
 import { EALREADY, EBUSY, EINVAL, EPROTO, errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
@@ -28,7 +30,14 @@ import {
   ulogTypeName,
 } from '../dirtylog/ulog-payloads.ts';
 import { answerRequest } from './answer-request.ts';
-import { type Answer, type LogClient, LogInstance, refusal, success } from './log-instance.ts';
+import {
+  type Answer,
+  type Given,
+  type LogClient,
+  LogInstance,
+  refusal,
+  success,
+} from './log-instance.ts';
 import { parseConstructor } from './parse-constructor.ts';
 import { type LogDescription, type LogImplementation, NO_ANSWER } from './served-log.ts';
 
@@ -39,6 +48,9 @@ export interface LogServerOptions {
   readonly orphans?: { readonly clock: Clock; readonly afterMs: number };
 }
 
+/** What fits the type's eight bits. */
+const REQUEST_TYPES = 256;
+
 export class LogServer {
   readonly #options: LogServerOptions;
   /** By uuid and luid. */
@@ -46,6 +58,8 @@ export class LogServer {
   /** Being made: by the same key. */
   readonly #creations = new Map<string, { text: string; made: Promise<Answer> }>();
   readonly #open = new Set<LogClient>();
+  /** By their type; refused ones too. */
+  readonly #requestCounts: number[] = Array<number>(REQUEST_TYPES).fill(0);
   #isStopping = false;
 
   constructor(options: LogServerOptions) {
@@ -73,6 +87,7 @@ export class LogServer {
 
   /** Takes one message. The reply comes when there is one, which may be before this returns. */
   handle(client: LogClient, message: UlogMessage): void {
+    this.#requestCounts[message.requestType]! += 1;
     const request = decodeUlogRequest(message.requestType, message.data);
     if (request.problem !== null) {
       this.#warn('request refused', client, message, request.problem);
@@ -85,10 +100,15 @@ export class LogServer {
       this.#reply(client, message, refusal(EPROTO));
       return;
     }
-    const answer = this.#carryOut(client, message, request.value);
-    void answer.then((given) => {
-      if (given !== NO_ANSWER) this.#reply(client, message, given);
-    });
+    const given = this.#carryOut(client, message, request.value);
+    if (isPromise(given)) void given.then((late) => this.#answer(client, message, late));
+    else this.#answer(client, message, given);
+  }
+
+  /** Requests since the start, by name, for figures. */
+  get requestCounts(): Readonly<Record<string, number>> {
+    const named = this.#requestCounts.map((count, type) => [ulogTypeName(type), count] as const);
+    return Object.fromEntries(named.filter(([, count]) => count > 0));
   }
 
   /** The instances there are, the resumed ones first. */
@@ -110,16 +130,16 @@ export class LogServer {
     this.#instances.clear();
   }
 
-  async #carryOut(
-    client: LogClient,
-    message: UlogMessage,
-    request: UlogRequest,
-  ): Promise<Answer | typeof NO_ANSWER> {
+  #carryOut(client: LogClient, message: UlogMessage, request: UlogRequest): Awaitable<Given> {
     if (this.#isStopping) return NO_ANSWER;
-    const key = keyOf(message);
     if (request.type === ULOG_CTR) return this.#construct(client, message, request.text);
-    const pending = this.#creations.get(key);
-    if (pending !== undefined) await pending.made;
+    const pending = this.#creations.size === 0 ? undefined : this.#creations.get(keyOf(message));
+    if (pending === undefined) return this.#ofInstance(client, message, request);
+    return pending.made.then(() => this.#ofInstance(client, message, request));
+  }
+
+  #ofInstance(client: LogClient, message: UlogMessage, request: UlogRequest): Awaitable<Given> {
+    const key = keyOf(message);
     const instance = this.#instances.get(key);
     if (instance === undefined) {
       // Of a server that was started anew, or a repeated DTR: there is nothing left to release.
@@ -127,8 +147,7 @@ export class LogServer {
     }
     if (request.type === ULOG_DTR) {
       this.#instances.delete(key);
-      await instance.close();
-      return success();
+      return instance.close().then(() => success());
     }
     if (instance.client !== client) {
       if (this.#open.has(instance.client)) {
@@ -138,30 +157,24 @@ export class LogServer {
       return refusal(EINVAL);
     }
     if (!instance.isNext(message.seq)) return NO_ANSWER;
-    const rival = this.#rivalOf(instance);
-    return instance.run(request, (of) => answerRequest(of, rival));
+    const findRival = (): Promise<LogInstance | null> => this.#findRival(instance);
+    return instance.run(message, () => answerRequest({ instance, request }, findRival));
   }
 
   /** Another instance of the log that is resumed, by a mirror that is still there. */
-  #rivalOf(instance: LogInstance): () => Promise<LogInstance | null> {
-    return async () => {
-      for (const other of this.#instances.values()) {
-        if (other === instance || other.uuid !== instance.uuid) continue;
-        if (other.state !== 'resumed') continue;
-        if (this.#open.has(other.client)) return other;
-        // Its mirror died without a word: what it had marked is as after a crash.
-        this.#instances.delete(keyOf(other));
-        await other.close();
-      }
-      return null;
-    };
+  async #findRival(instance: LogInstance): Promise<LogInstance | null> {
+    for (const other of this.#instances.values()) {
+      if (other === instance || other.uuid !== instance.uuid) continue;
+      if (other.state !== 'resumed') continue;
+      if (this.#open.has(other.client)) return other;
+      // Its mirror died without a word: what it had marked is as after a crash.
+      this.#instances.delete(keyOf(other));
+      await other.close();
+    }
+    return null;
   }
 
-  async #construct(
-    client: LogClient,
-    message: UlogMessage,
-    text: string,
-  ): Promise<Answer | typeof NO_ANSWER> {
+  async #construct(client: LogClient, message: UlogMessage, text: string): Promise<Given> {
     const key = keyOf(message);
     const pending = this.#creations.get(key);
     if (pending !== undefined) return pending.text === text ? pending.made : refusal(EALREADY);
@@ -238,6 +251,10 @@ export class LogServer {
     }
     instance.client = client;
     return instance.constructed(message.version);
+  }
+
+  #answer(client: LogClient, message: UlogMessage, given: Given): void {
+    if (given !== NO_ANSWER) this.#reply(client, message, given);
   }
 
   #reply(client: LogClient, message: UlogMessage, { error, data }: Answer): void {

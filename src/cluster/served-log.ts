@@ -29,12 +29,11 @@ export interface LogSurroundings {
   readonly clock: Clock;
   readonly log: Logger;
   /**
-   * Opens a log's device, together with whoever else opens it for a log server. Where a missing
-   * one may be made, it is made with `neededBytes`.
+   * Opens a log's device, together with whoever else opens it for a log server.
    *
    * @throws UserError saying why it cannot be opened.
    */
-  openDevice(name: string, neededBytes: number): Promise<BlockDevice>;
+  openDevice(name: string): Promise<BlockDevice>;
 }
 
 export interface LogImplementation {

@@ -9,20 +9,27 @@ import {
   type LogConnectionEvents,
   type LogTransport,
 } from '../dirtylog/log-channel.ts';
+import { Together } from './together.ts';
 
 /** Nothing is connected before a log needs it. */
 export function openLogChannel(path: string, options: { clock: Clock; log: Logger }): LogChannel {
   // Of the time of our start and our process: 4096 logs before another process could be met.
   const startedAtMs = BigInt(Math.floor(performance.timeOrigin)) % 2n ** 30n;
   const firstLuid = (startedAtMs << 34n) | (BigInt(process.pid) << 12n);
-  return new LogChannel({ transport: new LogSocketTransport(path), firstLuid, ...options });
+  return new LogChannel({
+    transport: new LogSocketTransport(path, options.clock),
+    firstLuid,
+    ...options,
+  });
 }
 
 export class LogSocketTransport implements LogTransport {
   readonly address: string;
+  readonly #clock: Clock;
 
-  constructor(path: string) {
+  constructor(path: string, clock: Clock) {
     this.address = path;
+    this.#clock = clock;
   }
 
   connect(events: LogConnectionEvents): Promise<LogConnection | string> {
@@ -30,9 +37,10 @@ export class LogSocketTransport implements LogTransport {
       const socket = connect(this.address);
       let closed = false;
       let reason = 'it closed the connection';
+      const together = new Together(socket, this.#clock);
       socket.on('connect', () => {
         resolve({
-          send: (bytes) => socket.write(bytes),
+          send: (bytes) => together.send(bytes),
           close: () => {
             closed = true;
             socket.destroy();

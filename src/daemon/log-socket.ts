@@ -4,22 +4,26 @@
  */
 
 import { createServer, type Server, type Socket } from 'node:net';
+import type { Clock } from '../base/clock.ts';
 import { LOG_CLIENTS_MAX } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import type { LogClient } from '../cluster/log-instance.ts';
 import type { LogServer } from '../cluster/log-server.ts';
 import { encodeUlogMessage, type UlogMessage, UlogReader } from '../dirtylog/ulog-codec.ts';
 import { listenOnUnixSocket } from '../nbd/bind-socket.ts';
+import { Together } from './together.ts';
 
 export class LogSocket {
   readonly #logServer: LogServer;
+  readonly #clock: Clock;
   readonly #log: Logger;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
   #connections = 0;
 
-  constructor(logServer: LogServer, log: Logger) {
+  constructor(logServer: LogServer, { clock, log }: { clock: Clock; log: Logger }) {
     this.#logServer = logServer;
+    this.#clock = clock;
     this.#log = log;
     this.#server = createServer((socket) => this.#accept(socket));
     this.#server.maxConnections = LOG_CLIENTS_MAX;
@@ -42,7 +46,13 @@ export class LogSocket {
     this.#connections += 1;
     const name = `mirror ${this.#connections}`;
     const reader = new UlogReader();
-    const client: LogClient = { name, reply: (message) => this.#reply(socket, message) };
+    const together = new Together(socket, this.#clock);
+    const reply = (message: UlogMessage): void => {
+      together.send(encodeUlogMessage(message));
+      // What it does not read is not let grow.
+      if (socket.writableNeedDrain) socket.pause();
+    };
+    const client: LogClient = { name, reply };
     this.#sockets.add(socket);
     this.#logServer.connected(client);
     this.#log.debug('log server: connected', { client: name });
@@ -65,10 +75,5 @@ export class LogSocket {
       this.#logServer.disconnected(client);
       this.#log.debug('log server: disconnected', { client: name });
     });
-  }
-
-  #reply(socket: Socket, message: UlogMessage): void {
-    if (!socket.writable) return;
-    if (!socket.write(encodeUlogMessage(message))) socket.pause();
   }
 }

@@ -17,6 +17,8 @@ export interface LogServerStatus {
   readonly version: string;
   /** Null for one that serves this node alone. */
   readonly cluster: ClusterStatus | null;
+  /** Requests since the start, by name. */
+  readonly requests: Readonly<Record<string, number>>;
   readonly logs: readonly LogStatus[];
 }
 

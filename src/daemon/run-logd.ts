@@ -10,7 +10,6 @@ import { LogServer } from '../cluster/log-server.ts';
 import type { LogSurroundings } from '../cluster/served-log.ts';
 import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
 import { isRemoteName } from '../nbd/client/remote-name.ts';
-import { createMissingFile } from './any-device.ts';
 import { loadClientTls } from './client-credentials.ts';
 import { logSocketOf } from './log-server-address.ts';
 import { LogSocket } from './log-socket.ts';
@@ -24,8 +23,6 @@ import { SystemClock } from './system-clock.ts';
 
 export interface LogdOptions extends ClusterOptions {
   readonly socket?: string;
-  /** Makes files of logs that are missing. */
-  readonly create: boolean;
   readonly pidFile?: string;
   readonly logJson: boolean;
   readonly verbose: boolean;
@@ -41,14 +38,14 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const path = logSocketOf(options.socket, process.env);
   const plan = planCluster(options);
   const context = await joinCluster(plan, { clock, log });
-  const around = surroundings({ clock, log, create: options.create });
+  const around = surroundings(clock, log);
   const server = new LogServer({
     implementations: [...localLogs(around), ...clusteredLogs(context, around)],
     log,
     orphans: { clock, afterMs: plan.leaseMs },
   });
   const status = new StatusSocket(() => describe(server, describeCluster(plan, context)));
-  const socket = new LogSocket(server, log);
+  const socket = new LogSocket(server, { clock, log });
   try {
     await status.listen(path);
     await socket.listen(path);
@@ -76,27 +73,16 @@ async function stop(server: LogServer, context: ClusterContext): Promise<void> {
   await context.engine.close();
 }
 
-function surroundings({ clock, log, create }: SurroundingsOptions): LogSurroundings {
+function surroundings(clock: Clock, log: Logger): LogSurroundings {
   const now = (): number => clock.now();
   return {
     clock,
     log,
-    openDevice: async (name, neededBytes) => {
-      if (isRemoteName(name)) {
-        return openNbdDevice(name, { readOnly: false, clock, log, loadTls: loadClientTls });
-      }
-      if (create && createMissingFile(name, neededBytes)) {
-        log.info(`created "${name}"`, { bytes: neededBytes });
-      }
-      return openDevice(name, { readOnly: false, shared: true, now });
-    },
+    openDevice: (name) =>
+      isRemoteName(name)
+        ? openNbdDevice(name, { readOnly: false, clock, log, loadTls: loadClientTls })
+        : openDevice(name, { readOnly: false, shared: true, now }),
   };
-}
-
-interface SurroundingsOptions {
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly create: boolean;
 }
 
 async function describe(server: LogServer, cluster: ClusterStatus | null) {
@@ -105,6 +91,7 @@ async function describe(server: LogServer, cluster: ClusterStatus | null) {
     pid: process.pid,
     version: productVersion(),
     cluster,
+    requests: server.requestCounts,
     logs: logs.map(({ luid, ...rest }) => ({ ...rest, luid: luid.toString(16) })),
   };
 }

@@ -63,9 +63,17 @@ export interface LogQuestion {
   readonly roomBytes: number;
 }
 
-/** `lost`: the connection broke, and nobody knows whether it was carried out. */
+/**
+ * `lost`: the connection broke, and nobody knows whether it was carried out. `again`: it was sent
+ * more than once, so that it may have been carried out after requests that were sent after it.
+ */
 export type LogAnswer =
-  | { readonly lost: false; readonly result: IoResult; readonly data: Uint8Array }
+  | {
+      readonly lost: false;
+      readonly again: boolean;
+      readonly result: IoResult;
+      readonly data: Uint8Array;
+    }
   | { readonly lost: true };
 
 interface Waiter {
@@ -73,6 +81,7 @@ interface Waiter {
   readonly resolve: (answer: LogAnswer) => void;
   seq: number;
   timer: Timer | null;
+  sent: number;
 }
 
 const NEVER = new Promise<never>(() => {});
@@ -141,12 +150,12 @@ export class LogChannel {
    */
   ask(question: LogQuestion): Promise<LogAnswer> {
     if (question.data.length > ULOG_REQUEST_DATA_BYTES_MAX) {
-      return Promise.resolve({ lost: false, result: EINVAL, data: NO_DATA });
+      return Promise.resolve({ lost: false, again: false, result: EINVAL, data: NO_DATA });
     }
     if (this.#closed) return NEVER;
     if (this.#connection === null) return Promise.resolve(LOST);
     return new Promise((resolve) => {
-      this.#send({ question, resolve, seq: 0, timer: null });
+      this.#send({ question, resolve, seq: 0, timer: null, sent: 0 });
     });
   }
 
@@ -226,6 +235,7 @@ export class LogChannel {
     const { question } = waiter;
     assert(this.#connection !== null, 'A log request is sent without a connection');
     waiter.seq = this.#takeSeq();
+    waiter.sent += 1;
     this.#waiters.set(waiter.seq, waiter);
     waiter.timer = this.#options.clock.after(ULOG_RESEND_MS, () => this.#timedOut(waiter));
     this.#connection.send(
@@ -267,7 +277,10 @@ export class LogChannel {
     const result = this.#judge(waiter.question, message);
     // "Send it again now"; with a new seq, like any request that is sent again.
     if (result === EAGAIN) this.#send(waiter);
-    else waiter.resolve({ lost: false, result, data: message.data });
+    else {
+      const again = waiter.sent > 1;
+      waiter.resolve({ lost: false, again, result, data: message.data });
+    }
   }
 
   /** The server's error, or ours where the answer cannot be believed. */

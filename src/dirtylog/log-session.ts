@@ -42,10 +42,12 @@ export interface LogSessionOptions {
 export interface SessionAnswer {
   readonly result: IoResult;
   readonly data: Uint8Array;
+  /** It was sent more than once, and may have been carried out after later requests. */
+  readonly again: boolean;
 }
 
 const NO_DATA = new Uint8Array(0);
-const NOBODY: SessionAnswer = { result: ESRCH, data: NO_DATA };
+const NOBODY: SessionAnswer = { result: ESRCH, data: NO_DATA, again: false };
 
 /**
  * - `known`: the server knows the log, and what is marked.
@@ -110,10 +112,10 @@ export class LogSession {
 
   /** Waits for a server as long as it takes. ESRCH: there is one, and it would not resume. */
   async request(request: UlogRequest, roomBytes: number): Promise<SessionAnswer> {
-    for (;;) {
+    for (let again = false; ; again = true) {
       if (!this.#isKnown && !(await this.#establish())) return NOBODY;
       const answer = await this.#ask(request, roomBytes);
-      if (!answer.lost) return answer;
+      if (!answer.lost) return again ? { ...answer, again } : answer;
     }
   }
 

@@ -3,12 +3,13 @@
  * with its messages (specification 1.2, 1.4 row 4f, 10.5).
  */
 
-import { EINVAL, ENOENT, ENOSPC, ESRCH, errnoName, OK } from '../base/errno.ts';
+import { EINVAL, ENOSPC, ESRCH, errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { LOG_REGIONS_MAX, REGION_SIZE_SECTORS_MIN } from '../base/limits.ts';
 import { isPowerOfTwo, type Region, type SectorCount, toSectorCount } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import type { TargetContext } from '../dm/target-context.ts';
+import type { LogKeeping } from './known-sync.ts';
 import { logError } from './log-args.ts';
 import type { LogChannel } from './log-channel.ts';
 import { LogSession } from './log-session.ts';
@@ -29,8 +30,8 @@ const WORDS_MIN = 3;
 export interface UserspaceArgs {
   readonly uuid: string;
   readonly integratedFlush: boolean;
-  /** Other nodes use the log, too: its implementation is one of the clustered ones. */
-  readonly shared: boolean;
+  /** Also who else uses the log. */
+  readonly keeping: LogKeeping;
   /** What the server is told: `<target length> <implementation> <arguments>`. */
   readonly ctrText: string;
   /** The log's part of a table line. */
@@ -62,10 +63,16 @@ export function parseUserspaceArgs(
   return {
     uuid,
     integratedFlush,
-    shared: rest.startsWith('clustered-'),
+    keeping: keepingOf(rest.split(' ', 1)[0]!),
     ctrText: `${targetSectors} ${rest}`,
     tableText: `${TYPE} ${args.length} ${uuid} ${flag}${rest}`,
   };
+}
+
+/** By the implementation; words that are not ours mean nothing. */
+function keepingOf(implementation: string): LogKeeping {
+  if (implementation === 'core' || implementation === 'disk') return 'one-node';
+  return implementation.startsWith('clustered-') ? 'shared' : 'unknown';
 }
 
 export interface UserspaceConstruction {
@@ -119,12 +126,14 @@ function checkText(text: string): void {
   const problem =
     `length and arguments have ${bytes} bytes, ` +
     `must be at most ${ULOG_REQUEST_DATA_BYTES_MAX} with spaces`;
-  throw notCreated('log-text-too-long', problem, {
-    cause: logError(TYPE, 'log-text-too-long', {
+  throw notCreated(
+    'log-text-too-long',
+    problem,
+    logError(TYPE, 'log-text-too-long', {
       problem,
       kernelMessage: 'Size of tfr exceeds preallocated size',
     }),
-  });
+  );
 }
 
 function nobodyListens(problem: string, hint: string): UserError {
@@ -140,7 +149,7 @@ function nobodyListens(problem: string, hint: string): UserError {
 function refusedBy(channel: LogChannel, result: number, data: Uint8Array): UserError {
   const problem = `the log server at "${channel.address}" refuses it with ${errnoName(result)}`;
   if (result !== ENOSPC || data.length <= ULOG_DEVICE_NAME_BYTES_MAX) {
-    return notCreated('log-refused', problem, { hint: hintOf(result) });
+    return notCreated('log-refused', problem);
   }
   const kernelMessage =
     `Insufficient space to receive package [${ULOG_CTR}] ` +
@@ -148,27 +157,15 @@ function refusedBy(channel: LogChannel, result: number, data: Uint8Array): UserE
   return notCreated(
     'log-refused',
     `the log server at "${channel.address}" names a device of ${data.length} bytes`,
-    { cause: logError(TYPE, 'log-refused', { problem, kernelMessage }) },
+    logError(TYPE, 'log-refused', { problem, kernelMessage }),
   );
 }
 
-/** The protocol carries a number only; the server has said the rest. */
-function hintOf(result: number): string {
-  const hint = 'Why, the log server says in its messages.';
-  return result === ENOENT
-    ? `${hint} Log devices are looked for where it runs; "nbd-mirror logd --create" makes them.`
-    : hint;
-}
-
-function notCreated(
-  code: string,
-  problem: string,
-  more: { readonly cause?: UserError; readonly hint?: string },
-): UserError {
+function notCreated(code: string, problem: string, cause?: UserError): UserError {
   return new UserError(code, `Cannot create mirror log "${TYPE}": ${problem}`, {
     errno: EINVAL,
     kernelMessage: 'Userspace log server failed to create log',
-    ...more,
+    ...(cause === undefined ? {} : { cause }),
   });
 }
 

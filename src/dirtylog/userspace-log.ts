@@ -10,16 +10,18 @@
  */
 
 import { assert } from '../base/assert.ts';
-import type { Awaitable } from '../base/awaitable.ts';
-import type { Timer } from '../base/clock.ts';
+import { type Awaitable, andThen, isPromise } from '../base/awaitable.ts';
 import { errnoName, type IoResult, OK } from '../base/errno.ts';
-import { ULOG_DELAYED_FLUSH_MS, ULOG_REMOTE_QUESTION_MS } from '../base/limits.ts';
+import { ULOG_REMOTE_QUESTION_MS } from '../base/limits.ts';
 import type { Region, SectorCount } from '../base/units.ts';
 import type { DeviceNaming, StatusKind, TargetDevice } from '../dm/target.ts';
 import type { TargetContext } from '../dm/target-context.ts';
 import type { DirtyLog, DirtyLogCreation, DirtyLogType } from './dirty-log.ts';
+import { FlushTogether } from './flush-together.ts';
+import { KnownSync } from './known-sync.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import type { LogChannel } from './log-channel.ts';
+import { LogFlush, type LogFlushOptions } from './log-flush.ts';
 import type { LogSession, SessionAnswer } from './log-session.ts';
 import { type StallAlarm, sharedLogAlarm } from './stall-alarm.ts';
 import { type Decoded, ULOG_DATA_BYTES_MAX } from './ulog-codec.ts';
@@ -31,20 +33,15 @@ import {
   decodeRemoteRecovering,
   decodeResyncWork,
   decodeStatus,
-  type RegionsType,
-  ULOG_CLEAR_REGION,
   ULOG_DTR,
-  ULOG_FLUSH,
   ULOG_GET_RESYNC_WORK,
   ULOG_GET_SYNC_COUNT,
   ULOG_IN_SYNC,
   ULOG_IS_CLEAN,
   ULOG_IS_REMOTE_RECOVERING,
   ULOG_LEASE,
-  ULOG_MARK_REGION,
   ULOG_POSTSUSPEND,
   ULOG_PRESUSPEND,
-  ULOG_REGIONS_MAX,
   ULOG_SET_REGION_SYNC,
   ULOG_STATUS_INFO,
   type UlogRequest,
@@ -100,18 +97,13 @@ class UserspaceLog implements DirtyLog {
   /** Queued for the next flush. */
   #marks: Region[] = [];
   #clears: Region[] = [];
-  /** What the server was told to be dirty and not to be clean: what it must not forget. */
-  readonly #marked: Set<Region>;
-  /** Regions below need no question about remote recovery (specification 10.7). */
-  #inSyncHint = 0;
-  #delayedFlush: Timer | null = null;
+  readonly #known: KnownSync;
+  readonly #flush: LogFlush | FlushTogether;
   /** Of a log that nodes share: until when this one may write. */
   readonly #lease: LeaseWatch | null;
   readonly #alarm: StallAlarm | null;
   /** Since the server said so there may be work, though all was in sync. */
   #mayHaveWork = false;
-  /** The server that told the hint. */
-  #hintGeneration = 0;
   /** A leg could not be flushed: nothing is called clean any more, as by a disk log (8.5). */
   #legsDistrusted = false;
 
@@ -122,11 +114,16 @@ class UserspaceLog implements DirtyLog {
     this.regionSizeSectors = parts.regionSizeSectors;
     this.devices = device === null ? [] : [{ device, start: 0, length: 0 }];
     this.#session = parts.session;
-    this.#marked = parts.marked;
-    this.shared = parts.args.shared;
+    this.shared = parts.args.keeping === 'shared';
     this.#lease = this.shared ? this.#watchLease() : null;
     this.#alarm = this.shared ? sharedLogAlarm(parts.target, parts.args.uuid) : null;
     this.#regionCount = Math.ceil(parts.target.length / parts.regionSizeSectors);
+    this.#known = new KnownSync({
+      keeping: parts.args.keeping,
+      regionCount: this.#regionCount,
+      serverNow: () => this.#session.generation,
+    });
+    this.#flush = this.#makeFlush();
   }
 
   presuspend(): Promise<IoResult> {
@@ -135,12 +132,13 @@ class UserspaceLog implements DirtyLog {
 
   async postsuspend(): Promise<IoResult> {
     this.#lease?.stop();
-    await this.#flushEarly();
+    await this.#flush.settle();
     return this.#session.leave(ULOG_POSTSUSPEND);
   }
 
   async resume(): Promise<IoResult> {
-    this.#inSyncHint = 0;
+    this.#known.forget();
+    this.#flush.forget();
     const result = await this.#session.resume();
     this.#lease?.start();
     return result;
@@ -149,27 +147,26 @@ class UserspaceLog implements DirtyLog {
   async destroy(): Promise<void> {
     this.#lease?.stop();
     this.#alarm?.stop();
-    await this.#flushEarly();
+    await this.#flush.settle();
     await this.#session.leave(ULOG_DTR);
     const { device, target } = this.#parts;
     if (device !== null) await target.putDevice(device);
   }
 
   async isClean(region: Region): Promise<boolean> {
+    await this.#flush.tellClears();
     const request = { type: ULOG_IS_CLEAN, region } as const;
     const flag = await this.#ask(request, ONE_NUMBER, (data) => decodeFlag(ULOG_IS_CLEAN, data));
     return flag === 1;
   }
 
   /** 0 also where the server cannot tell. */
-  async inSync(region: Region): Promise<number> {
-    const request = { type: ULOG_IN_SYNC, region } as const;
-    const flag = await this.#ask(request, ONE_NUMBER, (data) => decodeFlag(ULOG_IN_SYNC, data));
-    return flag ?? 0;
+  inSync(region: Region): Awaitable<number> {
+    return this.#known.isInSync(region) ? 1 : this.#askInSync(region);
   }
 
-  inSyncNow(): 'would-block' {
-    return 'would-block';
+  inSyncNow(region: Region): number | 'would-block' {
+    return this.#known.isInSync(region) ? 1 : 'would-block';
   }
 
   markRegion(region: Region): void {
@@ -183,21 +180,28 @@ class UserspaceLog implements DirtyLog {
   }
 
   /** Specification 10.6. What was queued is forgotten even where it did not arrive. */
-  async flush(): Promise<IoResult> {
+  flush(): Awaitable<IoResult> {
     if (this.#marks.length === 0 && this.#clears.length === 0) return OK;
     // The newest first, as the kernel sends them.
     const marks = this.#marks.reverse();
-    let clears: readonly Region[] = this.#clears.reverse();
+    const clears = this.#clears.reverse();
     this.#marks = [];
     this.#clears = [];
-    if (clears.length > 0 && !(await this.#legsFlushed())) clears = [];
-    const result = await this.#aloud(this.#flushQueued(marks, clears));
-    if (result !== OK) this.#parts.target.event();
-    return result;
+    const mayClear = clears.length === 0 ? true : this.#flushLegs();
+    const flushed = andThen(mayClear, (isAllowed) => {
+      const allowed = isAllowed ? clears : [];
+      // Clears may have been dropped, and then there may be nothing left to say.
+      if (marks.length === 0 && allowed.length === 0) return OK;
+      return this.#flush.flush(marks, allowed);
+    });
+    const told = isPromise(flushed) ? this.#aloud(flushed) : flushed;
+    return andThen(told, (result) => this.#flushed(result));
   }
 
   async getResyncWork(): Promise<Region | null> {
-    if (this.#hint >= this.#regionCount && !this.#mayHaveWork) return null;
+    if (this.#known.hint >= this.#regionCount && !this.#mayHaveWork) return null;
+    // One that came later would take away the mark that a copy has at the server.
+    await this.#flush.tellClears();
     const request = { type: ULOG_GET_RESYNC_WORK } as const;
     const region = await this.#ask(request, TWO_NUMBERS, decodeResyncWork);
     if (region === null) this.#mayHaveWork = false;
@@ -207,16 +211,18 @@ class UserspaceLog implements DirtyLog {
   }
 
   async setRegionSync(region: Region, inSync: boolean): Promise<void> {
+    if (!inSync) this.#known.outOfSync(region);
     await this.#session.request({ type: ULOG_SET_REGION_SYNC, region, inSync }, 0);
   }
 
   /** 0 also where the server cannot tell. */
   async getSyncCount(): Promise<number> {
+    const { moment } = this.#known;
     const count = await this.#inquire(ULOG_GET_SYNC_COUNT, ONE_NUMBER, (data) =>
       decodeCount(ULOG_GET_SYNC_COUNT, data),
     );
     if (count === null) return 0;
-    if (count >= this.#regionCount) this.#takeHint(this.#regionCount);
+    this.#known.counted(count, moment);
     return count;
   }
 
@@ -229,16 +235,25 @@ class UserspaceLog implements DirtyLog {
   }
 
   isRemoteRecovering(region: Region): Awaitable<boolean> {
-    if (region < this.#hint) return false;
+    if (region < this.#known.hint) return false;
     if (!this.#parts.channel.mayAskRemote(ULOG_REMOTE_QUESTION_MS)) return true;
     return this.#askRemoteRecovering(region);
   }
 
+  async #askInSync(region: Region): Promise<number> {
+    const { moment } = this.#known;
+    const request = { type: ULOG_IN_SYNC, region } as const;
+    const flag = await this.#ask(request, ONE_NUMBER, (data) => decodeFlag(ULOG_IN_SYNC, data));
+    this.#known.answered(region, flag ?? 0, moment);
+    return flag ?? 0;
+  }
+
   async #askRemoteRecovering(region: Region): Promise<boolean> {
+    const { moment } = this.#known;
     const request = { type: ULOG_IS_REMOTE_RECOVERING, region } as const;
     const answer = await this.#ask(request, TWO_NUMBERS, decodeRemoteRecovering);
     if (answer === null) return true;
-    this.#takeHint(answer.inSyncHint);
+    this.#known.hinted(answer.inSyncHint, moment);
     return answer.recovering;
   }
 
@@ -264,98 +279,35 @@ class UserspaceLog implements DirtyLog {
     return this.#alarm === null ? work : this.#alarm.watch(work);
   }
 
-  /**
-   * Departure: a server that started anew does not know what the last one had told; it may have
-   * regions to copy, and where nodes share the log it would not protect them.
-   */
-  get #hint(): number {
-    return this.#hintGeneration === this.#session.generation ? this.#inSyncHint : 0;
-  }
-
-  #takeHint(hint: number): void {
-    this.#inSyncHint = hint;
-    this.#hintGeneration = this.#session.generation;
-  }
-
   // --- flush --------------------------------------------------------------------------------
 
-  async #legsFlushed(): Promise<boolean> {
+  #makeFlush(): LogFlush | FlushTogether {
+    const { args, session, marked, target } = this.#parts;
+    const { integratedFlush, keeping } = args;
+    const options: LogFlushOptions = {
+      session,
+      clock: target.clock,
+      integratedFlush,
+      marked,
+      complain: (type, problem) => this.#complain(type, problem),
+      failedLate: () => target.event(),
+    };
+    if (integratedFlush || keeping === 'unknown') return new LogFlush(options);
+    const isInSync = (region: Region): boolean => this.#known.isInSync(region);
+    return new FlushTogether({ ...options, isInSync });
+  }
+
+  #flushLegs(): Awaitable<boolean> {
     if (this.#legsDistrusted) return false;
-    this.#legsDistrusted = (await this.#parts.flushLegs()) !== OK;
-    return !this.#legsDistrusted;
-  }
-
-  async #flushQueued(marks: readonly Region[], clears: readonly Region[]): Promise<IoResult> {
-    // Clears may have been dropped, and then there may be nothing left to say.
-    if (marks.length === 0 && clears.length === 0) return OK;
-    const cleared = await this.#sendGroups(ULOG_CLEAR_REGION, clears);
-    if (cleared !== OK) return cleared;
-    for (const region of clears) this.#marked.delete(region);
-    for (const region of marks) this.#marked.add(region);
-    if (this.#parts.args.integratedFlush) return this.#flushIntegrated(marks);
-    const marked = await this.#sendGroups(ULOG_MARK_REGION, marks);
-    return marked === OK ? this.#sendRegions(ULOG_FLUSH, []) : marked;
-  }
-
-  /** Marks travel in the flush itself; clears alone are in no hurry. */
-  async #flushIntegrated(marks: readonly Region[]): Promise<IoResult> {
-    if (marks.length === 0) {
-      // As in the kernel: one that waits is cancelled, not kept.
-      if (!this.#cancelDelayedFlush()) this.#scheduleDelayedFlush();
-      return OK;
-    }
-    for (const group of groupsOf(marks)) {
-      const result = await this.#sendRegions(ULOG_FLUSH, group);
-      if (result !== OK) return result;
-    }
-    this.#cancelDelayedFlush();
-    return OK;
-  }
-
-  /** Where a group is refused, all regions go one by one, up to the first that is refused. */
-  async #sendGroups(type: RegionsType, regions: readonly Region[]): Promise<IoResult> {
-    for (const group of groupsOf(regions)) {
-      if ((await this.#sendRegions(type, group)) !== OK) return this.#sendOneByOne(type, regions);
-    }
-    return OK;
-  }
-
-  async #sendOneByOne(type: RegionsType, regions: readonly Region[]): Promise<IoResult> {
-    for (const region of regions) {
-      const result = await this.#sendRegions(type, [region]);
-      if (result !== OK) return result;
-    }
-    return OK;
-  }
-
-  async #sendRegions(type: RegionsType, regions: readonly Region[]): Promise<IoResult> {
-    const { result } = await this.#session.request({ type, regions }, 0);
-    if (result !== OK) this.#complain(type, errnoName(result));
-    return result;
-  }
-
-  #scheduleDelayedFlush(): void {
-    this.#delayedFlush = this.#parts.target.clock.after(ULOG_DELAYED_FLUSH_MS, () => {
-      this.#delayedFlush = null;
-      void this.#flushLate();
+    return andThen(this.#parts.flushLegs(), (result) => {
+      this.#legsDistrusted = result !== OK;
+      return !this.#legsDistrusted;
     });
   }
 
-  /** True: one had been waiting. */
-  #cancelDelayedFlush(): boolean {
-    const waited = this.#delayedFlush !== null;
-    this.#delayedFlush?.cancel();
-    this.#delayedFlush = null;
-    return waited;
-  }
-
-  async #flushLate(): Promise<void> {
-    const result = await this.#sendRegions(ULOG_FLUSH, []);
+  #flushed(result: IoResult): IoResult {
     if (result !== OK) this.#parts.target.event();
-  }
-
-  async #flushEarly(): Promise<void> {
-    if (this.#cancelDelayedFlush()) await this.#flushLate();
+    return result;
   }
 
   // --- answers ------------------------------------------------------------------------------
@@ -401,12 +353,4 @@ class UserspaceLog implements DirtyLog {
   #assertRegion(region: Region): void {
     assert(region < this.#regionCount, `Region ${region} of ${this.#regionCount} regions`);
   }
-}
-
-function groupsOf(regions: readonly Region[]): readonly (readonly Region[])[] {
-  const groups: Region[][] = [];
-  for (let from = 0; from < regions.length; from += ULOG_REGIONS_MAX) {
-    groups.push(regions.slice(from, from + ULOG_REGIONS_MAX));
-  }
-  return groups;
 }

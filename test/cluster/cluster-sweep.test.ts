@@ -15,7 +15,15 @@ for (const implementation of ['clustered-core', 'clustered-disk'] as const) {
       t.test(`${implementation}: ${mishap.name}, ${lostPercent} % lost`, async (t) => {
         for (let at = 1; ; at += STEP) {
           const seed = `${implementation}/${at}`;
-          const options = { seed, implementation, nosync: at % 2 === 0, lostPercent };
+          const mayAsk = lostPercent > 0 && mishap.needsOurSide !== true;
+          const side = mayAsk && at % 4 > 1 ? 'asking' : 'ours';
+          const options = {
+            seed,
+            implementation,
+            nosync: at % 2 === 0,
+            lostPercent,
+            side,
+          } as const;
           const run = await playStory(options, mishap, at);
           if (run.violations.length > 0) t.same(run.violations, [], `event ${at}`);
           if (run.isOver) break;

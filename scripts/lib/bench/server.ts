@@ -106,7 +106,7 @@ export function daemonPlan(more: readonly string[] = []): ServerPlan {
   };
 }
 
-function serveCommand(files: ServerFiles, controlled: boolean): string[] {
+export function serveCommand(files: ServerFiles, controlled: boolean): string[] {
   const program = [process.execPath, 'bin/nbd-mirror', 'serve', '--socket', files.socket];
   return controlled ? [...program, '--control', files.control] : program;
 }

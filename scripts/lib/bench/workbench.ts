@@ -20,10 +20,16 @@ export interface BenchOptions {
   readonly plot: string | null;
 }
 
+/** A process that the workbench ends. */
+export interface Running {
+  stop(): Promise<void>;
+  kill(): void;
+}
+
 export class Workbench {
   readonly options: BenchOptions;
   readonly directory: string;
-  readonly #running = new Set<Server>();
+  readonly #running = new Set<Running>();
   readonly #directories: string[] = [];
   #made = 0;
 
@@ -35,8 +41,13 @@ export class Workbench {
   /** Starts a server on new sparse files. `parent` is another place for them than tmpfs. */
   async start(plan: ServerPlan, sizeBytes: number, parent = this.directory): Promise<Server> {
     const server = await Server.start(plan, this.makeDirectory(parent), sizeBytes);
-    this.#running.add(server);
+    this.keep(server);
     return server;
+  }
+
+  /** It goes with the next stop(), after everything that was started later. */
+  keep(running: Running): void {
+    this.#running.add(running);
   }
 
   /** A new one, which goes with the next stop(). */
@@ -47,9 +58,9 @@ export class Workbench {
     return directory;
   }
 
-  /** Stops every server that runs, and frees their files. */
+  /** Stops every process that runs, and frees their files. */
   async stop(): Promise<void> {
-    for (const server of this.#running) await server.stop();
+    for (const running of [...this.#running].reverse()) await running.stop();
     this.#running.clear();
     for (const directory of this.#directories.splice(0)) remove(directory);
   }
@@ -61,7 +72,7 @@ export class Workbench {
 
   /** Interrupted: leaves nothing behind. */
   abort(status: number): void {
-    for (const server of this.#running) server.kill();
+    for (const running of this.#running) running.kill();
     for (const directory of [...this.#directories, this.directory]) remove(directory);
     process.exit(status);
   }

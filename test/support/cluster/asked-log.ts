@@ -37,14 +37,14 @@ import {
 } from '../../../src/dirtylog/ulog-payloads.ts';
 
 /** Where requests go, and may get lost. */
-export interface LogWire {
+export interface AskedWire {
   send(message: UlogMessage, onReply: (message: UlogMessage) => void): void;
 }
 
 const RESEND_MS = 400;
 const GROUP = 32;
 
-export function askedLogType(wire: LogWire, luid: bigint): DirtyLogType {
+export function askedLogType(wire: AskedWire, luid: bigint): DirtyLogType {
   const type: DirtyLogType = {
     name: 'userspace',
     async create({ target, args, flushLegs, onWork }: DirtyLogCreation): Promise<DirtyLog> {
@@ -64,12 +64,12 @@ export function askedLogType(wire: LogWire, luid: bigint): DirtyLogType {
 
 class Asker {
   readonly clock: Clock;
-  readonly #wire: LogWire;
+  readonly #wire: AskedWire;
   readonly #uuid: string;
   readonly #luid: bigint;
   #seq = 0;
 
-  constructor(wire: LogWire, clock: Clock, uuid: string, luid: bigint) {
+  constructor(wire: AskedWire, clock: Clock, uuid: string, luid: bigint) {
     this.#wire = wire;
     this.clock = clock;
     this.#uuid = uuid;

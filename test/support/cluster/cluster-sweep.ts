@@ -20,6 +20,8 @@ export interface Mishap {
   readonly repair: (node: SimNode) => Promise<void>;
   /** How long the others go on before it is undone. */
   readonly lastsMs: number;
+  /** A mirror must tell another log server what the last one knew, as only ours does. */
+  readonly needsOurSide?: boolean;
 }
 
 const nothing = async (): Promise<void> => {};
@@ -36,6 +38,13 @@ export const MISHAPS: readonly Mishap[] = [
     strike: (node) => node.kill(),
     repair: (node) => node.start(),
     lastsMs: 50,
+  },
+  {
+    name: 'the log server is killed and starts at once',
+    strike: (node) => node.killServer(),
+    repair: (node) => node.startServer(),
+    lastsMs: 50,
+    needsOurSide: true,
   },
   {
     name: 'the mirror is killed',

@@ -14,20 +14,23 @@ import { runBio } from '../../../src/block/run-bio.ts';
 import type { ClusterContext } from '../../../src/cluster/cluster-context.ts';
 import { LogKeys } from '../../../src/cluster/cluster-keys.ts';
 import { clusteredLogs } from '../../../src/cluster/clustered-logs.ts';
-import type { LogClient } from '../../../src/cluster/log-instance.ts';
 import { LogReplica } from '../../../src/cluster/log-replica.ts';
 import { LogServer } from '../../../src/cluster/log-server.ts';
 import { MemoryEngine, MemoryStore } from '../../../src/cluster/memory-engine.ts';
 import { NodeLease } from '../../../src/cluster/node-lease.ts';
 import type { LogImplementation } from '../../../src/cluster/served-log.ts';
-import type { UlogMessage } from '../../../src/dirtylog/ulog-codec.ts';
+import type { DirtyLogType } from '../../../src/dirtylog/dirty-log.ts';
+import { LogChannel, type LogTransport } from '../../../src/dirtylog/log-channel.ts';
+import { createUserspaceLogType } from '../../../src/dirtylog/userspace-log.ts';
 import { MappedDevice } from '../../../src/dm/mapped-device.ts';
 import { parseTable } from '../../../src/dm/table-line.ts';
 import { TargetTypes } from '../../../src/dm/target-types.ts';
 import { UnderlyingDevices } from '../../../src/dm/underlying-devices.ts';
 import { createMirrorTargetType } from '../../../src/mirror/mirror-target.ts';
+import { type LogServerEnd, LogWire, type WireFaults } from '../../../src/sim/log-wire.ts';
 import { VirtualClock } from '../../../src/sim/virtual-clock.ts';
-import { askedLogType, type LogWire } from './asked-log.ts';
+import { askedLogType } from './asked-log.ts';
+import { BadWire } from './bad-wire.ts';
 import { NodeClock } from './node-clock.ts';
 import { NodeDevice } from './node-device.ts';
 
@@ -39,13 +42,20 @@ const LEGS = 2;
 export const LEASE_MS = 2000;
 const MARGIN_MS = 500;
 const UUID = 'shared';
+/** Messages arrive, in their order, and some twice. */
+const SOCKET: WireFaults = { lostPerMille: 0, doubledPerMille: 20, delayMsMax: 1 };
 
 export interface SimClusterOptions {
   readonly seed: string;
   readonly implementation: 'clustered-core' | 'clustered-disk';
   readonly nosync?: boolean;
-  /** Of a hundred messages between mirror and log server, and between server and store. */
+  /** Of a hundred messages between log server and store, and what `side` says. */
   readonly lostPercent?: number;
+  /**
+   * `ours`: our userspace log, over a wire as a socket is. `asking`: one that sends a request at a
+   * time, over a wire that loses as many and brings some too late, and asks again soon.
+   */
+  readonly side?: 'ours' | 'asking';
   /** Puts something else in the place of the log, for a planted bug. */
   readonly alter?: (implementation: LogImplementation) => LogImplementation;
   readonly onEvent?: (event: number) => void;
@@ -191,9 +201,10 @@ export class SimNode {
   #mirrorClock: NodeClock;
   #server: LogServer | null = null;
   #lease: NodeLease | null = null;
-  #client: LogClient | null = null;
   #device: MappedDevice | null = null;
-  #replies = new Map<UlogMessage, (message: UlogMessage) => void>();
+  readonly #socket: LogWire;
+  readonly #badWire: BadWire;
+  #channel: LogChannel | null = null;
   /** Nothing between server and store arrives. */
   isPartitioned = false;
   wasCutOff = false;
@@ -208,6 +219,9 @@ export class SimNode {
     this.name = name;
     this.#serverClock = new NodeClock(cluster.clock);
     this.#mirrorClock = new NodeClock(cluster.clock);
+    const { clock, prng } = cluster;
+    this.#socket = new LogWire({ clock, prng: prng.fork(`socket ${name}`), faults: SOCKET });
+    this.#badWire = new BadWire(cluster, name);
   }
 
   get isUp(): boolean {
@@ -250,7 +264,9 @@ export class SimNode {
       log: silentLogger,
       orphans: { clock, afterMs: LEASE_MS },
     });
-    this.#connect();
+    const end = this.#socketEnd(this.#server, clock);
+    if (cluster.options.side === 'asking') this.#badWire.serve(end);
+    else this.#socket.serve(end);
   }
 
   async startMirror(): Promise<void> {
@@ -258,7 +274,7 @@ export class SimNode {
     this.#mirrorClock = new NodeClock(cluster.clock);
     const clock = this.#mirrorClock;
     lives += 1;
-    const logType = askedLogType(this.#wire(clock), BigInt(lives));
+    const logType = this.#logType(clock, BigInt(lives));
     const device = new MappedDevice({
       name: 'm',
       clock,
@@ -275,7 +291,6 @@ export class SimNode {
     words.push(String(REGION_SECTORS), ...(nosync === true ? ['nosync'] : []));
     const log = `userspace ${words.length} ${words.join(' ')}`;
     const table = `0 ${SECTORS} mirror ${log} 2 leg0 0 leg1 0`;
-    this.#connect();
     await device.load(parseTable(table));
     await device.resume();
     this.#device = device;
@@ -317,13 +332,16 @@ export class SimNode {
 
   killServer(): void {
     this.#serverClock.kill();
-    this.#disconnect();
+    this.#socket.cut();
+    this.#badWire.cut();
   }
 
   killMirror(): void {
     this.#mirrorClock.kill();
     this.#device = null;
-    this.#disconnect();
+    this.#channel?.close();
+    this.#channel = null;
+    this.#badWire.hangUp();
   }
 
   /** Both processes stand still, as with SIGSTOP. */
@@ -361,43 +379,34 @@ export class SimNode {
     });
   }
 
-  #connect(): void {
-    const client: LogClient = { name: this.name, reply: (message) => this.#replied(message) };
-    this.#client = client;
-    this.#server?.connected(client);
-  }
-
-  #disconnect(): void {
-    const client = this.#client;
-    this.#client = null;
-    if (client !== null && !this.#serverClock.isDead) this.#server?.disconnected(client);
-  }
-
-  #replied(message: UlogMessage): void {
-    for (const [asked, onReply] of this.#replies) {
-      if (asked.seq === message.seq && asked.requestType === message.requestType) onReply(message);
+  #logType(clock: NodeClock, life: bigint): DirtyLogType {
+    if (this.cluster.options.side === 'asking') {
+      const wire = this.#badWire.from(clock, () => this.#mirrorClock === clock);
+      return askedLogType(wire, life);
     }
+    const transport: LogTransport = {
+      address: this.name,
+      connect: ({ received, closed }) =>
+        this.#socket.connect({
+          received: (bytes) => clock.defer(() => received(bytes)),
+          closed: (reason) => clock.defer(() => closed(reason)),
+        }),
+    };
+    const firstLuid = life << 20n;
+    this.#channel = new LogChannel({ transport, clock, log: silentLogger, firstLuid });
+    return createUserspaceLogType(this.#channel);
   }
 
-  #wire(mirrorClock: NodeClock): LogWire {
-    const { cluster } = this;
-    const carry = (work: () => void): void => {
-      if (cluster.isLost()) return;
-      cluster.clock.after(cluster.delayMs() / 5, work);
-      if (cluster.isLost()) cluster.clock.after(cluster.delayMs() * 20, work);
-    };
+  #socketEnd(server: LogServer, clock: NodeClock): LogServerEnd {
     return {
-      send: (message, onReply) => {
-        this.#replies.set(message, (reply) => {
-          carry(() => mirrorClock.defer(() => onReply(reply)));
-        });
-        carry(() => {
-          this.#serverClock.defer(() => {
-            const client = this.#client;
-            if (client === null || this.#mirrorClock !== mirrorClock) return;
-            cluster.event();
-            this.#server?.handle(client, message);
-          });
+      connected: (client) => server.connected(client),
+      disconnected: (client) => {
+        if (!clock.isDead) server.disconnected(client);
+      },
+      handle: (client, message) => {
+        clock.defer(() => {
+          this.cluster.event();
+          server.handle(client, message);
         });
       },
     };
