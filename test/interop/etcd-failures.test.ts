@@ -4,82 +4,22 @@
  */
 
 import { setTimeout as sleep } from 'node:timers/promises';
-import t, { type Test } from 'tap';
-import { Prng } from '../../src/base/prng.ts';
-import { AcknowledgedWrites } from '../support/acknowledged-writes.ts';
-import { ClusterBed, type ClusterBedOptions } from '../support/cluster/cluster-bed.ts';
-import { LogObserver } from '../support/cluster/log-observer.ts';
-import { type RunningCommand, runCommand } from '../support/command.ts';
+import t from 'tap';
+import type { ClusterBed } from '../support/cluster/cluster-bed.ts';
+import {
+  finishLoaded,
+  type LoadedNode,
+  moreWrites,
+  startLoaded,
+  startNode,
+} from '../support/cluster/loaded-cluster.ts';
+import { runCommand } from '../support/command.ts';
 import { type EtcdMember, leaderOf } from '../support/etcd.ts';
-import type { PlainNbdClient } from '../support/plain-nbd-client.ts';
 import { requireTool } from '../support/tools.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-const REGION_BLOCKS = 16;
 const STALLED = /Writes wait for the shared log/;
 const GOES_ON = /Writes go on/;
-
-/** A node with a load of its own, in regions that the other node writes to as well. */
-interface LoadedNode {
-  readonly name: string;
-  readonly logd: RunningCommand;
-  readonly serve: RunningCommand;
-  readonly writes: AcknowledgedWrites;
-  readonly client: PlainNbdClient;
-  readonly load: Promise<void>;
-}
-
-async function start(t: Test, options: ClusterBedOptions) {
-  const bed = await ClusterBed.start(t, options);
-  const observer = await LogObserver.start(bed);
-  const [a, b] = await Promise.all([startNode(bed, 'a', 0), startNode(bed, 'b', 1)]);
-  return { bed, observer, a, b };
-}
-
-async function startNode(
-  bed: ClusterBed,
-  name: string,
-  share: number,
-  earlier?: AcknowledgedWrites,
-): Promise<LoadedNode> {
-  const logd = await bed.logd(name);
-  const serve = bed.serve(name, ['--control', `${name}.ctl`]);
-  await serve.says(/^ready:/m);
-  const owns = (block: number): boolean =>
-    Math.floor((block % REGION_BLOCKS) / (REGION_BLOCKS / 2)) === share;
-  const { sizeBytes } = bed;
-  const writes = earlier ?? new AcknowledgedWrites({ sizeBytes, prng: new Prng(name), owns });
-  const client = await bed.client(name);
-  const broken = await writes.broken(client);
-  if (broken.length > 0) throw new Error(`It does not find what it wrote: ${broken}`);
-  const pause = (): Promise<void> => sleep(5);
-  const load = writes.writeUntilLost(client, { inFlight: 8, onEnd: pause });
-  return { name, logd, serve, writes, client, load };
-}
-
-function moreWrites({ name, writes }: LoadedNode, count = 50): Promise<void> {
-  const wanted = writes.acknowledged + count;
-  return waitUntil(`writes on ${name}`, () => writes.acknowledged >= wanted);
-}
-
-/** The load ends; all comes into sync, the legs are equal, what was acknowledged is there. */
-async function finish(t: Test, bed: ClusterBed, observer: LogObserver, nodes: LoadedNode[]) {
-  for (const node of nodes) {
-    node.client.vanish();
-    await node.load;
-  }
-  await bed.untilClean('a');
-  t.same(bed.differingRegions(), [], 'legs are equal');
-  for (const { writes } of nodes) {
-    t.same(await writes.broken(await bed.client('a')), [], 'on a');
-    t.same(await writes.broken(await bed.client('b')), [], 'on b');
-  }
-  for (const { serve } of nodes) t.equal((await serve.stop()).status, 0);
-  for (const { logd } of nodes) t.equal((await logd.stop()).status, 0);
-  await observer.stop();
-  t.same(observer.violations, []);
-  t.equal(await bed.compare(), 0);
-}
 
 async function events(bed: ClusterBed, node: LoadedNode): Promise<number> {
   const { stdout } = await runCommand(['info', '--control', `${node.name}.ctl`], {
@@ -90,7 +30,7 @@ async function events(bed: ClusterBed, node: LoadedNode): Promise<number> {
 
 t.test('the leader of three members is killed under load', async (t) => {
   if (!requireTool(t, 'etcd')) return;
-  const { bed, observer, a, b } = await start(t, { members: 3 });
+  const { bed, observer, a, b } = await startLoaded(t, { members: 3 });
   await Promise.all([moreWrites(a), moreWrites(b)]);
   const leader = await leaderOf(bed.members);
   await leader!.kill();
@@ -98,12 +38,12 @@ t.test('the leader of three members is killed under load', async (t) => {
   t.not(await leaderOf(bed.members), null, 'another one leads');
   leader!.start();
   await Promise.all([moreWrites(a), moreWrites(b)]);
-  await finish(t, bed, observer, [a, b]);
+  await finishLoaded(t, bed, observer, [a, b]);
 });
 
 t.test('all members stand still for half a minute', async (t) => {
   if (!requireTool(t, 'etcd')) return;
-  const { bed, observer, a, b } = await start(t, { members: 3 });
+  const { bed, observer, a, b } = await startLoaded(t, { members: 3 });
   await Promise.all([moreWrites(a), moreWrites(b)]);
   const before = await events(bed, a);
   for (const member of bed.members) member.stop();
@@ -119,13 +59,13 @@ t.test('all members stand still for half a minute', async (t) => {
   for (const member of bed.members) member.go();
   await Promise.all([moreWrites(a), moreWrites(b)]);
   t.match(a.serve.stderr, GOES_ON);
-  await finish(t, bed, observer, [a, b]);
+  await finishLoaded(t, bed, observer, [a, b]);
 });
 
 t.test('etcd is full', async (t) => {
   if (!requireTool(t, 'etcd')) return;
   const etcdArgs = ['--quota-backend-bytes', String(4 * 2 ** 20)];
-  const { bed, observer, a, b } = await start(t, { etcdArgs });
+  const { bed, observer, a, b } = await startLoaded(t, { etcdArgs });
   const [member] = bed.members;
   await Promise.all([moreWrites(a), moreWrites(b)]);
   await fill(member!);
@@ -154,7 +94,7 @@ t.test('etcd is full', async (t) => {
   await waitUntil('a takes over', () => a.logd.stderr.includes('taking over from a dead node'));
   const again = await startNode(bed, 'b', 1, b.writes);
   await moreWrites(again);
-  await finish(t, bed, observer, [a, again]);
+  await finishLoaded(t, bed, observer, [a, again]);
 });
 
 const FILLER = 'filler/';

@@ -5,7 +5,11 @@
 
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { LogServerStatus, LogStatus } from '../../../src/daemon/logd-status.ts';
+import {
+  askLogServer,
+  type LogServerStatus,
+  type LogStatus,
+} from '../../../src/daemon/logd-status.ts';
 import { type RunningCommand, runCommand, startCommand } from '../command.ts';
 import { type EtcdMember, startEtcd } from '../etcd.ts';
 import { PlainNbdClient } from '../plain-nbd-client.ts';
@@ -22,8 +26,8 @@ export interface ClusterBedOptions {
   readonly sizeBytes?: number;
   readonly regionSectors?: number;
   readonly leaseSeconds?: number;
-  /** As a table names them; files of the bed by default. */
-  readonly legs?: readonly string[];
+  /** As a table names them, given the bed's directory; the files `leg0` and `leg1` by default. */
+  readonly legs?: (directory: string) => readonly string[];
   /** Words behind the legs. */
   readonly features?: string;
 }
@@ -52,7 +56,7 @@ export class ClusterBed {
     this.sizeBytes = options.sizeBytes ?? 4 * 1024 * 1024;
     this.regionSectors = options.regionSectors ?? 128;
     this.leaseMs = (options.leaseSeconds ?? 4) * 1000;
-    this.#legs = options.legs ?? ['leg0', 'leg1'];
+    this.#legs = options.legs?.(directory) ?? ['leg0', 'leg1'];
     this.#features = options.features ?? '';
   }
 
@@ -119,10 +123,9 @@ export class ClusterBed {
     return logs.find(({ uuid, state }) => uuid === UUID && state === 'resumed');
   }
 
+  /** Null where no log server answers. */
   async status(node: string): Promise<LogServerStatus | null> {
-    const words = ['logd', 'status', '--json', '--socket', `${node}.logd`];
-    const { stdout, status } = await runCommand(words, { cwd: this.directory });
-    return status === 0 ? (JSON.parse(stdout) as LogServerStatus) : null;
+    return askLogServer(join(this.directory, `${node}.logd`)).catch(() => null);
   }
 
   async isClean(node: string): Promise<boolean> {
@@ -147,7 +150,7 @@ export class ClusterBed {
 
   /** What the log calls clean is equal on both legs: the status of `compare`. */
   async compare(): Promise<number | null> {
-    const words = ['compare', 'leg0', 'leg1', '--log', 'log'];
+    const words = ['compare', ...this.#legs, '--log', 'log'];
     return (await runCommand(words, { cwd: this.directory })).status;
   }
 }
