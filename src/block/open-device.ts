@@ -24,6 +24,7 @@ import {
   EACCES,
   EAGAIN,
   EBUSY,
+  EEXIST,
   EISDIR,
   ENOENT,
   ENOTDIR,
@@ -105,8 +106,14 @@ export async function identifyDevice(spec: string | DeviceSpec): Promise<string>
 export function createMissing(spec: string | DeviceSpec, sizeBytes: number): boolean {
   const parsed = typeof spec === 'string' ? parseDeviceSpec(spec) : spec;
   if (parsed.kind === 'memory' || statOrNull(parsed) !== null) return false;
-  closeSync(createSparse(parsed, sizeBytes));
-  return true;
+  try {
+    closeSync(createSparse(parsed, sizeBytes));
+    return true;
+  } catch (error) {
+    // Another node that shares the log was quicker.
+    if (error instanceof UserError && error.errno === EEXIST) return false;
+    throw error;
+  }
 }
 
 function openChecked(spec: FileSpec, options: OpenDeviceOptions): number {

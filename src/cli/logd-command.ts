@@ -26,6 +26,7 @@ export function logdCommand(end: (status: number) => void): Command {
     .option('--etcd <url,...>', 'serve logs that nodes share, over this etcd')
     .option('--node <name>', 'with --etcd: name of this node, another one on each')
     .option('--lease <seconds>', 'with --etcd: how long a silent node counts as alive (default: 5)')
+    .option('--create', 'make missing files of logs, sparse, of the right size', false)
     .option('--pid-file <file>', 'written when the server is ready')
     .option('--log-json', 'log lines as JSON', false)
     .option('-v, --verbose', 'log more', false)

@@ -2,6 +2,7 @@
 
 import { EBUSY, EIO } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { SECTOR_SIZE } from '../base/units.ts';
 import { logImageBytes } from '../dirtylog/log-header.ts';
 import { asConfig, type ClusterContext } from './cluster-context.ts';
 import { decodeJson, LogKeys } from './cluster-keys.ts';
@@ -33,7 +34,8 @@ async function create(
   await checkStored(creation.uuid, args.config, context);
   const { uuid } = creation;
   if (args.device === null) return new ClusteredLog({ uuid, args, context, device: null });
-  const device = await openDevice(args.device);
+  const newBytes = logImageBytes(args.regionCount, SECTOR_SIZE);
+  const device = await openDevice(args.device, newBytes);
   const neededBytes = logImageBytes(args.regionCount, device.logicalBlockSize);
   if (neededBytes > device.sizeSectors * 512) {
     await device.close();

@@ -9,11 +9,13 @@
 import type { Awaitable } from '../base/awaitable.ts';
 import { type IoResult, OK } from '../base/errno.ts';
 import { silentProbe } from '../base/probe.ts';
-import type { Region, SectorCount } from '../base/units.ts';
+import { type Region, SECTOR_SIZE, type SectorCount } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { coreLogType } from '../dirtylog/core-log.ts';
 import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../dirtylog/dirty-log.ts';
 import { diskLogType } from '../dirtylog/disk-log.ts';
+import { parseLogArgs } from '../dirtylog/log-args.ts';
+import { logImageBytes } from '../dirtylog/log-header.ts';
 import type { RemoteRecovering } from '../dirtylog/ulog-payloads.ts';
 import type {
   LogCreation,
@@ -44,7 +46,7 @@ async function createLocalLog(
     clock,
     log,
     probe: silentProbe,
-    getDevice: openDevice,
+    getDevice: (name) => openDevice(name, imageBytesOf(targetSectors, args)),
     putDevice: (device: BlockDevice) => device.close(),
     // An event of the mirror is raised by the mirror: its flush fails.
     event: () => undefined,
@@ -52,6 +54,12 @@ async function createLocalLog(
   };
   const dirtyLog = await type.create({ target, args, flushLegs: () => OK });
   return new LocalLog(dirtyLog, targetSectors);
+}
+
+/** Of a disk log that is asked for a device: its words were right. */
+function imageBytesOf(targetSectors: SectorCount, args: readonly string[]): number {
+  const words = { type: diskLogType.name, args: args.slice(1), targetSectors };
+  return logImageBytes(parseLogArgs(words).regionCount, SECTOR_SIZE);
 }
 
 class LocalLog implements ServedLog {

@@ -257,7 +257,7 @@ export class LogReplica {
         if (entry !== null) continue;
       }
       this.#known.set(key, { revision: at, value: entry?.value ?? null });
-      this.#adopt(key, entry?.value ?? null);
+      this.#adopt(key, entry?.value ?? null, at);
       if (key.startsWith(`${this.keys.prefix}mark/`)) {
         this.#marksRevision = Math.max(this.#marksRevision, at);
       }
@@ -274,7 +274,7 @@ export class LogReplica {
     for (const listener of [...this.#changed]) listener();
   }
 
-  #adopt(key: string, value: Uint8Array | null): void {
+  #adopt(key: string, value: Uint8Array | null, revision: number): void {
     const parsed = this.keys.parse(key);
     if (parsed === null) {
       this.#complain(key);
@@ -286,14 +286,14 @@ export class LogReplica {
         return;
       case 'copying':
         this.copying =
-          value === null ? null : (asCopying(decodeJson(value)) ?? this.#complain(key));
+          value === null ? null : (this.#asCopying(decodeJson(value)) ?? this.#complain(key));
         this.#mayHaveWork();
         return;
       case 'writer':
         this.writer = value === null ? null : (asWriter(decodeJson(value)) ?? this.#complain(key));
         return;
       case 'written':
-        this.written = asWritten(value === null ? null : decodeJson(value));
+        this.written = asWritten(value === null ? null : decodeJson(value), revision);
         return;
       case 'wanted':
         this.wanted = asRegions(value === null ? [] : decodeJson(value), this.regionCount);
@@ -364,17 +364,17 @@ export class LogReplica {
     }
   }
 
+  #asCopying(value: unknown): Copying | null {
+    const { region, node, owner } = (value ?? {}) as Partial<Copying>;
+    const isRegion = Number.isSafeInteger(region) && region! >= 0 && region! < this.regionCount;
+    if (!isRegion || typeof node !== 'string' || typeof owner !== 'number') return null;
+    return { region: region!, node, owner };
+  }
+
   #complain(key: string): null {
     this.#log.warn('shared log: a value in the store is not ours, and is not believed', { key });
     return null;
   }
-}
-
-function asCopying(value: unknown): Copying | null {
-  const { region, node, owner } = (value ?? {}) as Partial<Copying>;
-  const isRegion = Number.isSafeInteger(region);
-  if (!isRegion || typeof node !== 'string' || typeof owner !== 'number') return null;
-  return { region: region!, node, owner };
 }
 
 function asWriter(value: unknown): Writer | null {
@@ -382,9 +382,11 @@ function asWriter(value: unknown): Writer | null {
   return typeof node === 'string' && typeof owner === 'number' ? { node, owner } : null;
 }
 
-function asWritten(value: unknown): Written {
+/** Nobody can have written what came later than the word of it. */
+function asWritten(value: unknown, storedAt: number): Written {
   const { revision, failed } = (value ?? {}) as Partial<Written>;
-  return { revision: typeof revision === 'number' ? revision : 0, failed: failed === true };
+  const isPossible = typeof revision === 'number' && revision < storedAt;
+  return { revision: isPossible ? revision : 0, failed: failed === true };
 }
 
 function asRegions(value: unknown, regionCount: number): readonly number[] {

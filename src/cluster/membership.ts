@@ -24,8 +24,10 @@ import type { LogReplica } from './log-replica.ts';
 import type { MarkSet } from './mark-set.ts';
 import { Plan } from './plan.ts';
 import {
+  hasStale,
   nextDead,
   planDistrust,
+  planRelease,
   planTakeOver,
   regionsOf,
   type Step,
@@ -227,7 +229,8 @@ export class Membership {
   /** To be called whenever something is known anew. */
   lookForTheDead(): void {
     if (this.#takingOver || !this.isEntitled) return;
-    if (nextDead(this.#options.replica, this.#node) === null) return;
+    const { replica } = this.#options;
+    if (nextDead(replica, this.#node) === null && !hasStale(replica)) return;
     this.#takingOver = true;
     void this.settle(() => this.#planTakeOver()).finally(() => {
       this.#takingOver = false;
@@ -400,7 +403,7 @@ export class Membership {
   #planTakeOver(): Step {
     const { replica, context } = this.#options;
     const dead = nextDead(replica, this.#node);
-    if (dead === null) return 'done';
+    if (dead === null) return planRelease(replica, this.plan());
     context.log.warn('shared log: taking over from a dead node', { node: dead });
     return planTakeOver(replica, this.plan(), dead);
   }

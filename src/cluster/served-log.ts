@@ -29,11 +29,12 @@ export interface LogSurroundings {
   readonly clock: Clock;
   readonly log: Logger;
   /**
-   * Opens a log's device, together with whoever else opens it for a log server.
+   * Opens a log's device, together with whoever else opens it for a log server. Where a missing
+   * one may be made, it is made with `neededBytes`.
    *
    * @throws UserError saying why it cannot be opened.
    */
-  openDevice(name: string): Promise<BlockDevice>;
+  openDevice(name: string, neededBytes: number): Promise<BlockDevice>;
 }
 
 export interface LogImplementation {

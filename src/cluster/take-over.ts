@@ -41,6 +41,34 @@ export function nextDead(replica: LogReplica, self: string): string | null {
   return suspected.find((name) => name !== self && !nodes.includes(name)) ?? null;
 }
 
+/**
+ * A copy, or the log's device, of a life that its node does not live any more, is released. A node
+ * that comes back does this itself; what a store that was restored from elsewhere holds, nobody.
+ */
+export function planRelease(replica: LogReplica, plan: Plan): Step {
+  const { keys, copying, writer } = replica;
+  for (const [key, holder] of [
+    [keys.copying, copying],
+    [keys.writer, writer],
+  ] as const) {
+    if (holder === null || !isStale(replica, holder)) continue;
+    plan.requires(keys.node(holder.node)).delete(key);
+  }
+  return plan.deletes.length === 0 ? 'done' : plan;
+}
+
+export function hasStale(replica: LogReplica): boolean {
+  const { copying, writer } = replica;
+  return [copying, writer].some((holder) => holder !== null && isStale(replica, holder));
+}
+
+function isStale(
+  replica: LogReplica,
+  { node, owner }: { readonly node: string; readonly owner: number },
+): boolean {
+  return replica.revisionOf(replica.keys.node(node)) !== owner;
+}
+
 /** Its regions are copied anew, its copy is released, and it is noted what it may yet write to. */
 export function planTakeOver(replica: LogReplica, plan: Plan, dead: string): Step {
   const { keys } = replica;

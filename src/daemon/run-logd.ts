@@ -10,6 +10,7 @@ import { LogServer } from '../cluster/log-server.ts';
 import type { LogSurroundings } from '../cluster/served-log.ts';
 import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
 import { isRemoteName } from '../nbd/client/remote-name.ts';
+import { createMissingFile } from './any-device.ts';
 import { loadClientTls } from './client-credentials.ts';
 import { logSocketOf } from './log-server-address.ts';
 import { LogSocket } from './log-socket.ts';
@@ -23,6 +24,8 @@ import { SystemClock } from './system-clock.ts';
 
 export interface LogdOptions extends ClusterOptions {
   readonly socket?: string;
+  /** Makes files of logs that are missing. */
+  readonly create: boolean;
   readonly pidFile?: string;
   readonly logJson: boolean;
   readonly verbose: boolean;
@@ -38,7 +41,7 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const path = logSocketOf(options.socket, process.env);
   const plan = planCluster(options);
   const context = await joinCluster(plan, { clock, log });
-  const around = surroundings(clock, log);
+  const around = surroundings({ clock, log, create: options.create });
   const server = new LogServer({
     implementations: [...localLogs(around), ...clusteredLogs(context, around)],
     log,
@@ -73,16 +76,27 @@ async function stop(server: LogServer, context: ClusterContext): Promise<void> {
   await context.engine.close();
 }
 
-function surroundings(clock: Clock, log: Logger): LogSurroundings {
+function surroundings({ clock, log, create }: SurroundingsOptions): LogSurroundings {
   const now = (): number => clock.now();
   return {
     clock,
     log,
-    openDevice: (name) =>
-      isRemoteName(name)
-        ? openNbdDevice(name, { readOnly: false, clock, log, loadTls: loadClientTls })
-        : openDevice(name, { readOnly: false, shared: true, now }),
+    openDevice: async (name, neededBytes) => {
+      if (isRemoteName(name)) {
+        return openNbdDevice(name, { readOnly: false, clock, log, loadTls: loadClientTls });
+      }
+      if (create && createMissingFile(name, neededBytes)) {
+        log.info(`created "${name}"`, { bytes: neededBytes });
+      }
+      return openDevice(name, { readOnly: false, shared: true, now });
+    },
   };
+}
+
+interface SurroundingsOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly create: boolean;
 }
 
 async function describe(server: LogServer, cluster: ClusterStatus | null) {

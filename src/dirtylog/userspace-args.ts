@@ -3,7 +3,7 @@
  * with its messages (specification 1.2, 1.4 row 4f, 10.5).
  */
 
-import { EINVAL, ENOSPC, ESRCH, errnoName, OK } from '../base/errno.ts';
+import { EINVAL, ENOENT, ENOSPC, ESRCH, errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { LOG_REGIONS_MAX, REGION_SIZE_SECTORS_MIN } from '../base/limits.ts';
 import { isPowerOfTwo, type Region, type SectorCount, toSectorCount } from '../base/units.ts';
@@ -126,14 +126,12 @@ function checkText(text: string): void {
   const problem =
     `length and arguments have ${bytes} bytes, ` +
     `must be at most ${ULOG_REQUEST_DATA_BYTES_MAX} with spaces`;
-  throw notCreated(
-    'log-text-too-long',
-    problem,
-    logError(TYPE, 'log-text-too-long', {
+  throw notCreated('log-text-too-long', problem, {
+    cause: logError(TYPE, 'log-text-too-long', {
       problem,
       kernelMessage: 'Size of tfr exceeds preallocated size',
     }),
-  );
+  });
 }
 
 function nobodyListens(problem: string, hint: string): UserError {
@@ -149,7 +147,7 @@ function nobodyListens(problem: string, hint: string): UserError {
 function refusedBy(channel: LogChannel, result: number, data: Uint8Array): UserError {
   const problem = `the log server at "${channel.address}" refuses it with ${errnoName(result)}`;
   if (result !== ENOSPC || data.length <= ULOG_DEVICE_NAME_BYTES_MAX) {
-    return notCreated('log-refused', problem);
+    return notCreated('log-refused', problem, { hint: hintOf(result) });
   }
   const kernelMessage =
     `Insufficient space to receive package [${ULOG_CTR}] ` +
@@ -157,15 +155,27 @@ function refusedBy(channel: LogChannel, result: number, data: Uint8Array): UserE
   return notCreated(
     'log-refused',
     `the log server at "${channel.address}" names a device of ${data.length} bytes`,
-    logError(TYPE, 'log-refused', { problem, kernelMessage }),
+    { cause: logError(TYPE, 'log-refused', { problem, kernelMessage }) },
   );
 }
 
-function notCreated(code: string, problem: string, cause?: UserError): UserError {
+/** The protocol carries a number only; the server has said the rest. */
+function hintOf(result: number): string {
+  const hint = 'Why, the log server says in its messages.';
+  return result === ENOENT
+    ? `${hint} Log devices are looked for where it runs; "nbd-mirror logd --create" makes them.`
+    : hint;
+}
+
+function notCreated(
+  code: string,
+  problem: string,
+  more: { readonly cause?: UserError; readonly hint?: string },
+): UserError {
   return new UserError(code, `Cannot create mirror log "${TYPE}": ${problem}`, {
     errno: EINVAL,
     kernelMessage: 'Userspace log server failed to create log',
-    ...(cause === undefined ? {} : { cause }),
+    ...more,
   });
 }
 
