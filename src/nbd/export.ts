@@ -69,8 +69,8 @@ export class Export {
 
   requestEnded(): void {
     this.#inFlight -= 1;
-    assert(this.#inFlight >= 0, `More requests of "${this.name}" ended than began`);
-    if (this.#inFlight > 0) return;
+    assert(this.#inFlight >= 0, 'More requests of an export ended than began');
+    if (this.#inFlight > 0 || this.#drainWaiters.length === 0) return;
     for (const waiter of this.#drainWaiters.splice(0)) waiter();
   }
 
