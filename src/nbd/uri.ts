@@ -88,9 +88,12 @@ function tlsParameters(tls: UriTls): string[] {
   return words.flatMap(([name, value]) => (value === undefined ? [] : `${name}=${encode(value)}`));
 }
 
-/** True for what begins like a URI, so that it can be told from a path. */
-export function looksLikeNbdUri(text: string): boolean {
-  return /^nbds?(\+[a-z]+)?:\/\//i.test(text);
+/**
+ * True for what begins like a URI of any scheme, so that it can be told from a path: one that means
+ * nothing here shall not become the name of a file.
+ */
+export function looksLikeUri(text: string): boolean {
+  return /^[a-z][a-z0-9+.-]*:\/\//i.test(text);
 }
 
 /**
@@ -185,7 +188,7 @@ function parseAuthority(authority: string, where: string): Place {
   const isBad = match === null || port < 1 || port > 65_535 || isBracketed !== host.includes(':');
   if (isBad || /[\0\s/]/.test(host)) {
     const reason = `host and port are "${printable(authority)}", must be HOST or HOST:PORT`;
-    throw unknownForm(where, `${reason}, with an IPv6 address in brackets`);
+    throw unknownForm(where, `${reason}, with a port up to 65535 and an IPv6 address in brackets`);
   }
   const address: ListenAddress = { kind: 'tcp', host: host === '' ? 'localhost' : host, port };
   return { user: userOf(user, where), address };

@@ -68,6 +68,7 @@ t.test('a remote leg that will not do is refused with the reason', async (t) => 
     [table(`${unix}&reconnect-delay=soon`), /reconnect-delay is "soon", must be 0 to 86400/],
     [table(`${unix}&connections=17`), /connections is "17", must be 1 to 16/],
     [table('nbd+http://host/x'), /scheme is "nbd\+http", must be one of/],
+    [table('iscsi://host/x'), /scheme is "iscsi", must be one of nbd, nbds, nbd\+unix, nbds\+unix/],
     [`0 ${SECTORS} mirror disk 2 ${unix} 128 2 a.img 0 ${unix} 0`, /as log and leg|as leg and log/],
   ];
   writeFileSync(join(directory, 'a.img'), Buffer.alloc(SECTORS * 512));

@@ -82,8 +82,11 @@ function start(
   };
   const secured = connect({ ...options, socket });
   secured.once('secureConnect', () => end({ socket: secured }));
-  secured.on('error', (error: Error & { reason?: string }) =>
-    end({ failure: printable(error.reason ?? error.message, 200) }),
-  );
+  secured.on('error', (error: Error & { reason?: string }) => {
+    const reason = printable(error.reason ?? error.message, 200);
+    // What a server says that does not know the user, or has another key for it.
+    const isKey = options.pskCallback !== undefined && /alert|decrypt/i.test(reason);
+    end({ failure: isKey ? `${reason}: user or key are not the server's` : reason });
+  });
   secured.once('close', () => end({ failure: 'server left' }));
 }

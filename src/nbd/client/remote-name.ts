@@ -10,7 +10,7 @@
 import { UserError } from '../../base/failure.ts';
 import { printable } from '../printable.ts';
 import type { ListenAddress } from '../transport.ts';
-import { looksLikeNbdUri, parseNbdUri, type UriTls } from '../uri.ts';
+import { looksLikeUri, parseNbdUri, type UriTls } from '../uri.ts';
 
 /** A day: whoever waits longer has another problem. */
 const RECONNECT_SECONDS_MAX = 86_400;
@@ -27,7 +27,7 @@ export interface RemoteName {
 
 /** True for a name that means a device on another server, be it well-formed or not. */
 export function isRemoteName(name: string): boolean {
-  return looksLikeNbdUri(name);
+  return looksLikeUri(name);
 }
 
 /** @throws UserError saying what is wrong with it. */
