@@ -19,6 +19,8 @@ export interface Shell {
   readonly environment: NodeJS.ProcessEnv;
   /** The text of a file; "-" is standard input. @throws UserError */
   readFile(path: string): Promise<string>;
+  /** Runs another program; what becomes of it is its own matter. */
+  run(words: readonly string[]): Promise<void>;
   /** The command ends with this status. */
   end(status: number): void;
 }

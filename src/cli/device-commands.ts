@@ -5,6 +5,7 @@
 
 import { Command } from 'commander';
 import { UserError } from '../base/failure.ts';
+import type { Choosing } from './choose-devices.ts';
 import {
   type ControlOptions,
   callAndPrint,
@@ -19,12 +20,15 @@ import {
   withIdentity,
   withIdleCreateOptions,
   withIdleOptions,
+  withSelection,
 } from './dmsetup-options.ts';
 
 interface TableInput {
   readonly table?: readonly string[];
   readonly tableFile?: string;
 }
+
+interface DeviceOptions extends Choosing, ByIdentity {}
 
 export function lifecycleCommands(shell: Shell): Command[] {
   return [
@@ -39,6 +43,7 @@ export function lifecycleCommands(shell: Shell): Command[] {
     messageCommand(shell),
     removeAllCommand(shell),
     wipeTableCommand(shell),
+    mknodesCommand(shell),
   ];
 }
 
@@ -123,58 +128,64 @@ async function createConcise(
   return inputs.length === 0 ? 0 : callAndPrint(shell, options, 'create', inputs);
 }
 
+interface RemovalOptions {
+  readonly force: boolean;
+  readonly deferred: boolean;
+}
+
 function removeCommand(shell: Shell): Command {
-  return withIdentity(verb('remove', 'take devices down in good order, and away'))
+  return withSelection(withIdentity(verb('remove', 'take devices down in good order, and away')))
     .argument('[device...]')
     .option('-f, --force', 'fail requests and cut clients off', false)
-    .action(async (names: string[], options: ControlOptions & ByIdentity & { force: boolean }) => {
-      shell.end(await callForEach(shell, options, 'remove', names, { force: options.force }));
+    .option('--deferred', 'one that is in use goes when its last user does', false)
+    .action(async (names: string[], options: DeviceOptions & RemovalOptions) => {
+      const { force, deferred } = options;
+      shell.end(await callForEach(shell, options, 'remove', names, { force, deferred }));
     });
 }
 
 function removeAllCommand(shell: Shell): Command {
   return verb('remove_all', 'remove all devices that nobody uses')
     .option('-f, --force', 'fail requests and cut clients off, and so remove all of them', false)
-    .action(async (options: ControlOptions & { force: boolean }) => {
-      const { force } = options;
-      shell.end(await callAndPrint(shell, options, 'remove_all', [{ force }]));
+    .option('--deferred', 'those in use go when their last users do', false)
+    .action(async (options: ControlOptions & RemovalOptions) => {
+      const { force, deferred } = options;
+      shell.end(await callAndPrint(shell, options, 'remove_all', [{ force, deferred }]));
     });
 }
 
 function wipeTableCommand(shell: Shell): Command {
-  return withIdentity(verb('wipe_table', 'put a table of errors in the place of the live one'))
+  return withSelection(
+    withIdentity(verb('wipe_table', 'put a table of errors in the place of the live one')),
+  )
     .argument('[device...]')
     .option('-f, --force', 'accepted')
     .option('--noflush', 'fail held requests by way of the new table', false)
     .option('--nolockfs', 'accepted')
-    .action(
-      async (names: string[], options: ControlOptions & ByIdentity & { noflush: boolean }) => {
-        const { noflush } = options;
-        shell.end(await callForEach(shell, options, 'wipe_table', names, { noflush }));
-      },
-    );
+    .action(async (names: string[], options: DeviceOptions & { noflush: boolean }) => {
+      const { noflush } = options;
+      shell.end(await callForEach(shell, options, 'wipe_table', names, { noflush }));
+    });
 }
 
 function suspendCommand(shell: Shell): Command {
-  return withIdentity(verb('suspend', 'let requests end, and keep new ones waiting'))
+  return withSelection(withIdentity(verb('suspend', 'let requests end, and keep new ones waiting')))
     .argument('[device...]')
     .option('--noflush', 'keep held requests for the next table', false)
     .option('--nolockfs', 'accepted: there is no file system to lock')
-    .action(
-      async (names: string[], options: ControlOptions & ByIdentity & { noflush: boolean }) => {
-        shell.end(
-          await callForEach(shell, options, 'suspend', names, { noflush: options.noflush }),
-        );
-      },
-    );
+    .action(async (names: string[], options: DeviceOptions & { noflush: boolean }) => {
+      shell.end(await callForEach(shell, options, 'suspend', names, { noflush: options.noflush }));
+    });
 }
 
 function resumeCommand(shell: Shell): Command {
-  return withIdentity(verb('resume', 'make an inactive table live, and let requests go on'))
+  return withSelection(
+    withIdentity(verb('resume', 'make an inactive table live, and let requests go on')),
+  )
     .argument('[device...]')
     .option('--noflush', 'accepted')
     .option('--nolockfs', 'accepted')
-    .action(async (names: string[], options: ControlOptions & ByIdentity) => {
+    .action(async (names: string[], options: DeviceOptions) => {
       shell.end(await callForEach(shell, options, 'resume', names, {}));
     });
 }
@@ -202,9 +213,9 @@ function loadCommand(shell: Shell): Command {
 }
 
 function clearCommand(shell: Shell): Command {
-  return withIdentity(verb('clear', 'drop the inactive table'))
+  return withSelection(withIdentity(verb('clear', 'drop the inactive table')))
     .argument('[device...]')
-    .action(async (names: string[], options: ControlOptions & ByIdentity) => {
+    .action(async (names: string[], options: DeviceOptions) => {
       shell.end(await callForEach(shell, options, 'clear', names, {}));
     });
 }
@@ -229,6 +240,13 @@ function renameCommand(shell: Shell): Command {
         shell.end(await reportErrors(shell, options, run));
       },
     );
+}
+
+/** There are no nodes that could be wrong. */
+function mknodesCommand(shell: Shell): Command {
+  return verb('mknodes', 'accepted, and without effect: there are no device nodes')
+    .argument('[device...]')
+    .action(() => shell.end(0));
 }
 
 function waitCommand(shell: Shell): Command {
@@ -282,12 +300,18 @@ function messageCommand(shell: Shell): Command {
 /** One request for each device, as `dmsetup` makes one ioctl for each. */
 function callForEach(
   shell: Shell,
-  options: ControlOptions & ByIdentity,
+  options: DeviceOptions,
   name: string,
   devices: readonly string[],
   input: object,
 ): Promise<number> {
   return reportErrors(shell, options, async () => {
+    if (options.select !== undefined && isNamed(options)) {
+      const { chooseDevices } = await import('./choose-devices.ts');
+      const { names } = await chooseDevices(shell, devices, options);
+      const inputs = names.map((device) => ({ device, ...input }));
+      return names.length === 0 ? 0 : callAndPrint(shell, options, name, inputs);
+    }
     if (devices.length === 0) {
       const which = await deviceInput(undefined, options);
       return callAndPrint(shell, options, name, [{ ...which, ...input }]);

@@ -6,11 +6,14 @@
 import { type Command, Option } from 'commander';
 import { UserError } from '../base/failure.ts';
 
-/** Accepted behind every verb, and without effect. */
+const SELECT = '-S, --select <selection>';
+
+/** Accepted behind every verb, and without effect but where another word is said of them. */
 const IDLE_FLAGS: readonly string[] = [
   ...['--noudevsync', '--noudevrules', '--verifyudev', '--checks', '--retry', '--noopencount'],
   ...['--addnodeonresume', '--addnodeoncreate', '-y, --yes', '-v, --verbose', '--showkeys'],
   ...['--udevcookie <cookie>', '--manglename <mode>', '--readahead <sectors>'],
+  SELECT,
 ];
 
 /** Behind `create`: owner and mode of a device node. */
@@ -24,6 +27,14 @@ export function withIdleOptions(command: Command): Command {
 
 export function withIdleCreateOptions(command: Command): Command {
   return addHidden(command, IDLE_CREATE_FLAGS);
+}
+
+/** A verb that minds the selection. */
+export function withSelection(command: Command): Command {
+  const option = command.options.find(({ flags }) => flags === SELECT)!;
+  option.description = 'only devices that this is true of, such as "name=~^vg && open>0"';
+  option.hidden = false;
+  return command;
 }
 
 export interface ByIdentity {
@@ -64,7 +75,7 @@ const PROGRAM_OPTIONS = new Set(['-h', '--help', '-V', '--version']);
 const WITH_VALUE = new Set([
   ...['-u', '--uuid', '-o', '--options', '-O', '--sort', '-j', '--major', '-m', '--minor'],
   ...['-U', '--uid', '-G', '--gid', '-M', '--mode', '--table', '--target', '--separator'],
-  ...['--readahead', '--udevcookie', '--manglename'],
+  ...['--readahead', '--udevcookie', '--manglename', '-S', '--select', '--exec'],
 ]);
 
 /** `dmsetup -c info` is `dmsetup info -c`. */

@@ -70,6 +70,10 @@ function processShell(end: (status: number) => void): Shell {
     isTerminal: process.stdout.isTTY,
     environment: process.env,
     readFile: async (path) => (await import('../daemon/read-table-file.ts')).readTableFile(path),
+    run: async (words) => {
+      const problem = await (await import('../daemon/run-command.ts')).runCommand(words);
+      if (problem !== null) process.stderr.write(`nbd-mirror: ${problem}\n`);
+    },
     end,
   };
 }

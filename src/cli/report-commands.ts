@@ -1,13 +1,11 @@
 /** The verbs of `dmsetup` that tell how things are, and the stream of events. */
 
 import { Command, Option } from 'commander';
-import type { ControlAnswer } from '../control/control-client.ts';
-import type { DeviceDescription } from '../control/device-description.ts';
+import { type Choosing, chooseDevices, runForEach } from './choose-devices.ts';
 import {
   type ControlOptions,
   callAndPrint,
   connectControl,
-  printRefusal,
   reportErrors,
   type Shell,
   withControlOptions,
@@ -17,12 +15,15 @@ import {
   identityInput,
   withIdentity,
   withIdleOptions,
+  withSelection,
 } from './dmsetup-options.ts';
+import { infoCommands } from './info-command.ts';
 import { TREE_WORDS, treeInput } from './tree-options.ts';
 
 const LS_NAMINGS = ['devno', 'devname', 'blkdevname'];
 
-interface ReportOptions extends ControlOptions, ByIdentity {
+interface ReportOptions extends Choosing, ByIdentity {
+  readonly exec?: string;
   readonly target?: string;
   readonly inactive?: boolean;
   readonly o?: string;
@@ -31,7 +32,7 @@ interface ReportOptions extends ControlOptions, ByIdentity {
 export function reportCommands(shell: Shell): Command[] {
   return [
     lsCommand(shell),
-    infoCommand(shell),
+    ...infoCommands(shell),
     statusCommand(shell),
     tableCommand(shell),
     measureCommand(shell),
@@ -65,6 +66,7 @@ function lsCommand(shell: Shell): Command {
   return verb('ls', 'list the devices')
     .option('--target <type>', 'only those with a target of this type')
     .option('--tree', 'show which devices stand on which')
+    .option('--exec <command>', 'run a command for each, with its path as the last word')
     .option(
       '-o <options>',
       `what stands in the brackets: ${LS_NAMINGS.join(', ')}; of a tree: ${TREE_WORDS}`,
@@ -72,6 +74,7 @@ function lsCommand(shell: Shell): Command {
     .action(async (options: Options) => {
       const { target, tree = false, o } = options;
       const run = async (): Promise<number> => {
+        if (options.exec !== undefined) return runExec(shell, [], { ...options, select: '' });
         if (tree && target === undefined) {
           return callAndPrint(shell, options, 'tree', [treeInput(shell, o)]);
         }
@@ -100,9 +103,64 @@ function inputsFor(names: readonly string[], options: ReportOptions, more: objec
   return [{ ...identityInput(options), ...rest }];
 }
 
+interface ReportCall {
+  readonly verb: string;
+  readonly names: readonly string[];
+  readonly more: object;
+  /** Between the texts of devices. */
+  readonly between?: string;
+}
+
+/** Asks for a report of the devices that are named, or selected, or of all. */
+function callReport(
+  shell: Shell,
+  options: ReportOptions,
+  { verb, names, more, between }: ReportCall,
+): Promise<number> {
+  const joint = between === undefined ? {} : { between };
+  return reportErrors(shell, options, async () => {
+    if (options.exec !== undefined) return runExec(shell, names, options);
+    if (options.select === undefined || identityInput(options) !== null) {
+      return callAndPrint(shell, options, verb, inputsFor(names, options, more), joint);
+    }
+    const chosen = await chooseDevices(shell, names, options);
+    // That there is none at all is said as if nothing had been selected.
+    if (chosen.isEmpty) return callAndPrint(shell, options, verb, inputsFor([], options, more));
+    const prefix = names.length !== 1;
+    const inputs = inputsFor(chosen.names, options, more).map((one) => ({ ...one, prefix }));
+    return chosen.names.length === 0 ? 0 : callAndPrint(shell, options, verb, inputs, joint);
+  });
+}
+
+/** In place of a report: a command for each device that it would be about. */
+async function runExec(
+  shell: Shell,
+  names: readonly string[],
+  options: ReportOptions,
+): Promise<number> {
+  const { exec = '', target } = options;
+  const { names: chosen, isEmpty } = await chooseDevices(shell, names, options);
+  if (isEmpty) {
+    const { NO_DEVICES } = await import('../control/output.ts');
+    shell.out(NO_DEVICES);
+    return 0;
+  }
+  if (target === undefined) return runForEach(shell, exec, chosen);
+  const client = await connectControl(shell, options);
+  const { body } = await client.call('ls', { target }, 'json');
+  const { devices } = JSON.parse(body) as { devices: { name: string }[] };
+  const having = new Set(devices.map(({ name }) => name));
+  return runForEach(
+    shell,
+    exec,
+    chosen.filter((name) => having.has(name)),
+  );
+}
+
 function withLines(command: Command): Command {
-  return withDevices(command)
+  return withSelection(withDevices(command))
     .option('--target <type>', 'only targets of this type')
+    .option('--exec <command>', 'run a command for each, with its path as the last word')
     .option('--inactive', 'of the inactive table')
     .option('--noflush', 'accepted')
     .addOption(
@@ -118,21 +176,23 @@ function tableCommand(shell: Shell): Command {
     .option('--concise', 'all of them on one line, for "create --concise"')
     .action(async (names: string[], options: Options) => {
       const { concise = false, o: named = 'name' } = options;
-      const inputs = inputsFor(names, options, { naming: named, concise });
+      const call = { verb: 'table', names, more: { naming: named, concise } };
       const joint = concise ? { between: ';' } : {};
-      shell.end(await callAndPrint(shell, options, 'table', inputs, joint));
+      shell.end(await callReport(shell, options, { ...call, ...joint }));
     });
 }
 
 function measureCommand(shell: Shell): Command {
-  return withDevices(verb('measure', 'print what the kernel would report for measurement'))
+  return withSelection(
+    withDevices(verb('measure', 'print what the kernel would report for measurement')),
+  )
     .option('--inactive', 'of the inactive table')
     .addOption(
       naming(['name', 'devno'], 'how devices below are written (default: as in the table)'),
     )
     .action(async (names: string[], options: ReportOptions) => {
-      const inputs = inputsFor(names, options, { naming: options.o ?? 'name' });
-      shell.end(await callAndPrint(shell, options, 'measure', inputs));
+      const more = { naming: options.o ?? 'name' };
+      shell.end(await callReport(shell, options, { verb: 'measure', names, more }));
     });
 }
 
@@ -158,7 +218,7 @@ function statusCommand(shell: Shell): Command {
     .action(async (names: string[], options: Options) => {
       const more = { naming: options.o ?? 'name' };
       if (options.watch !== true) {
-        shell.end(await callAndPrint(shell, options, 'status', inputsFor(names, options, more)));
+        shell.end(await callReport(shell, options, { verb: 'status', names, more }));
         return;
       }
       const { watchStatus } = await import('./watch-status.ts');
@@ -168,84 +228,13 @@ function statusCommand(shell: Shell): Command {
 }
 
 function depsCommand(shell: Shell): Command {
-  return withDevices(verb('deps', 'list the devices that tables stand on'))
+  return withSelection(withDevices(verb('deps', 'list the devices that tables stand on')))
     .option('--inactive', 'of the inactive table')
     .addOption(naming(['devno', 'devname', 'blkdevname'], 'how they are written'))
     .action(async (names: string[], options: ReportOptions) => {
-      const inputs = inputsFor(names, options, { naming: options.o ?? 'devno' });
-      shell.end(await callAndPrint(shell, options, 'deps', inputs));
+      const more = { naming: options.o ?? 'devno' };
+      shell.end(await callReport(shell, options, { verb: 'deps', names, more }));
     });
-}
-
-interface InfoOptions extends ReportOptions {
-  readonly sort?: string;
-  readonly nameprefixes?: boolean;
-  readonly C?: boolean;
-  readonly columns?: boolean;
-  readonly noheadings?: boolean;
-  readonly separator?: string;
-}
-
-function infoCommand(shell: Shell): Command {
-  return withDevices(verb('info', 'tell the state of devices'))
-    .option('-c, --columns', 'one line for each device')
-    .addOption(new Option('-C').hideHelp())
-    .option('-o <fields>', 'with -c: these columns; with a plus in front, those beside the usual')
-    .option(
-      '-O, --sort <fields>',
-      'with -c: in this order; a field with a minus the other way round',
-    )
-    .option('--noheadings', 'with -c: for programs')
-    .option('--nameprefixes', 'with -c: NAME=VALUE, for shells')
-    .option('--separator <text>', 'with -c: between columns')
-    .action(async (names: string[], options: InfoOptions) => {
-      const run = async (): Promise<number> => {
-        const { columns: c = false, C = false, o, sort, separator } = options;
-        const columns = c || C;
-        if (columns && names.length > 1 && options.json !== true) {
-          return printColumns(shell, names, options);
-        }
-        const shape = {
-          columns,
-          noHeadings: options.noheadings ?? false,
-          namePrefixes: options.nameprefixes ?? false,
-          ...(o === undefined ? {} : { fields: o }),
-          ...(sort === undefined ? {} : { sort }),
-          ...(separator === undefined ? {} : { separator }),
-        };
-        const all = { ...identityInput(options), ...shape };
-        const inputs = names.length === 0 ? [all] : names.map((device) => ({ device, ...shape }));
-        return callAndPrint(shell, options, 'info', inputs);
-      };
-      shell.end(await reportErrors(shell, options, run));
-    });
-}
-
-/** Columns are as wide as the widest of all devices wants: they are put together here. */
-async function printColumns(
-  shell: Shell,
-  names: readonly string[],
-  options: InfoOptions,
-): Promise<number> {
-  const { formatColumns } = await import('../control/info-columns.ts');
-  const client = await connectControl(shell, options);
-  const devices: DeviceDescription[] = [];
-  let refusal: ControlAnswer | null = null;
-  for (const device of names) {
-    const answer = await client.call('info', { device }, 'json');
-    if (answer.status !== 200) {
-      // The text of a refusal is for people.
-      refusal = await client.call('info', { device }, 'text');
-      break;
-    }
-    devices.push(...(JSON.parse(answer.body) as { devices: DeviceDescription[] }).devices);
-  }
-  const { o: fields, noheadings: noHeadings = false, separator, sort } = options;
-  const namePrefixes = options.nameprefixes ?? false;
-  if (devices.length > 0) {
-    shell.out(formatColumns(devices, { fields, noHeadings, namePrefixes, separator, sort }));
-  }
-  return refusal === null ? 0 : printRefusal(shell, refusal);
 }
 
 function eventsCommand(shell: Shell): Command {

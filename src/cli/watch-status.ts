@@ -4,7 +4,6 @@
  */
 
 import { formatByteSize } from '../base/byte-size.ts';
-import { UserError } from '../base/failure.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
 import type { TargetDetails } from '../control/control-host.ts';
 import type { DeviceDescription } from '../control/device-description.ts';
@@ -15,7 +14,7 @@ import {
   printRefusal,
   type Shell,
 } from './control-session.ts';
-import { parseCount } from './parse-count.ts';
+import { parseCount, parseInterval } from './parse-count.ts';
 
 const HOME_AND_CLEAR = '\x1b[H\x1b[J';
 const BAR_COLUMNS = 30;
@@ -165,13 +164,4 @@ function describeSync(
   const copied = (then.nosync ?? 0) - (now.nosync ?? 0);
   const rate = Math.max(0, (copied * regionSectors * SECTOR_SIZE) / seconds);
   return `${text}, ${formatByteSize(Math.round(rate))}/s`;
-}
-
-function parseInterval(text: string): number {
-  const seconds = /^[0-9]{1,6}(\.[0-9]{1,3})?$/.test(text) ? Number(text) : 0;
-  if (seconds > 0) return seconds * 1000;
-  throw new UserError(
-    'bad-interval',
-    `Cannot watch: --interval is "${text.slice(0, 80)}", must be a number of seconds`,
-  );
 }

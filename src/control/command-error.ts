@@ -6,10 +6,16 @@
 import { EINVAL, ENODEV, ENOENT, errnoText } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 
+export interface CommandErrorOptions {
+  /** `dmsetup` says no more than its line: not that the command failed. */
+  readonly isTerse?: boolean;
+}
+
 export class CommandError extends UserError {
   readonly dmsetupLine: string;
+  readonly isTerse: boolean;
 
-  constructor(cause: UserError, dmsetupLine: string) {
+  constructor(cause: UserError, dmsetupLine: string, options: CommandErrorOptions = {}) {
     const { code, message, hint, kernelMessage, errno } = cause;
     super(code, message, {
       ...(hint === undefined ? {} : { hint }),
@@ -18,6 +24,7 @@ export class CommandError extends UserError {
       cause,
     });
     this.dmsetupLine = dmsetupLine;
+    this.isTerse = options.isTerse ?? false;
   }
 }
 

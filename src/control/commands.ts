@@ -5,13 +5,12 @@ import {
   clearVerb,
   createVerb,
   loadVerb,
-  removeAllVerb,
-  removeVerb,
   renameVerb,
   resumeVerb,
   suspendVerb,
   wipeTableVerb,
 } from './lifecycle-commands.ts';
+import { removeAllVerb, removeVerb } from './remove-commands.ts';
 import {
   depsVerb,
   infoVerb,

@@ -2,7 +2,17 @@
 
 import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
+import { MappedDeviceHandle } from '../dm/mapped-device-handle.ts';
 import type { Control } from './control.ts';
+
+/** A device that another one stands on, or that stands on it. */
+export interface RelatedDevice {
+  readonly name: string;
+  /** `major:minor` */
+  readonly number: string;
+  /** One of ours, and no file. */
+  readonly mapped: boolean;
+}
 
 export interface DeviceDescription {
   readonly name: string;
@@ -18,6 +28,12 @@ export interface DeviceDescription {
   readonly openCount: number;
   readonly clients: number;
   readonly eventNumber: number;
+  /** It is removed as soon as nobody uses it. */
+  readonly deferredRemove: boolean;
+  /** What its live table stands on; the one that was opened last comes first. */
+  readonly uses: readonly RelatedDevice[];
+  /** Whose live tables stand on it. */
+  readonly usedBy: readonly RelatedDevice[];
   /** Of the live table. */
   readonly targetCount: number;
   readonly sizeSectors: number;
@@ -44,10 +60,32 @@ export function describeDevice(control: Control, device: MappedDevice): DeviceDe
     openCount,
     clients: control.host.exports.clientsOf(device),
     eventNumber,
+    deferredRemove: device.removesWhenUnused,
+    uses: usesOf(control, device),
+    usedBy: usersOf(control, device),
     targetCount: device.liveTable?.targets.length ?? 0,
     sizeSectors: device.sizeSectors,
     requests: { ...requests, ...device.requestCounts },
   };
+}
+
+function usesOf(control: Control, device: MappedDevice): RelatedDevice[] {
+  const { byNumber } = control.host.devices;
+  return [...(device.liveTable?.devices ?? [])].reverse().map((one) => {
+    const mapped = one instanceof MappedDeviceHandle;
+    return { name: mapped ? one.mapped.name : one.name, number: byNumber(one), mapped };
+  });
+}
+
+function usersOf(control: Control, device: MappedDevice): RelatedDevice[] {
+  const isUser = (other: MappedDevice): boolean =>
+    (other.liveTable?.devices ?? []).some(
+      (one) => one instanceof MappedDeviceHandle && one.mapped === device,
+    );
+  return control.host.devices
+    .list()
+    .filter(isUser)
+    .map((one) => ({ name: one.name, number: numberOf(one), mapped: true }));
 }
 
 export function numberOf({ minor }: MappedDevice): string {

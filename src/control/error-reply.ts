@@ -13,6 +13,8 @@ export interface ErrorReply {
   readonly errno?: string;
   /** What `dmsetup` prints. */
   readonly dmsetupLine?: string;
+  /** And that is all that it prints. */
+  readonly terse?: true;
 }
 
 export type ErrorStatus = 400 | 401 | 404 | 405 | 409 | 413;
@@ -48,18 +50,19 @@ export function replyOf(error: UserError): ErrorReply {
     ...(kernelMessage === undefined ? {} : { kernelMessage }),
     ...(errno === undefined ? {} : { errno: errnoName(errno) }),
     ...(error instanceof CommandError ? { dmsetupLine: error.dmsetupLine } : {}),
+    ...(error instanceof CommandError && error.isTerse ? { terse: true } : {}),
   };
 }
 
 /** First `dmsetup`'s line, which scripts look for; then ours, which says what to do. */
 export function formatError(reply: ErrorReply): string {
-  const { dmsetupLine, message, kernelMessage, hint } = reply;
+  const { dmsetupLine, message, kernelMessage, hint, terse = false } = reply;
   const lines = [
-    ...(dmsetupLine === undefined ? [] : [dmsetupLine]),
+    ...(dmsetupLine?.split('\n') ?? []),
     `nbd-mirror: ${message}`,
     ...(kernelMessage === undefined ? [] : [`  the kernel says: ${kernelMessage}`]),
     ...(hint === undefined ? [] : [`  hint: ${hint}`]),
-    'Command failed.',
+    ...(terse ? [] : ['Command failed.']),
   ];
   return lines.map((line) => `${escapeControls(line)}\n`).join('');
 }

@@ -1,127 +1,25 @@
-/** The columns of `info -c`: fields, their headings and widths, and the report made of them. */
+/** Reports in columns, for people and for programs, made of fields. */
 
 import { UserError } from '../base/failure.ts';
-import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import { CommandError } from './command-error.ts';
-import { type DeviceDescription, minorOf, tablesOf } from './device-description.ts';
+import type { DeviceDescription } from './device-description.ts';
+import { DEVICE_FIELDS, type Field, type FieldSection, formatFieldHelp } from './device-fields.ts';
 import { formatRows } from './format-rows.ts';
 
-interface Column {
-  readonly heading: string;
-  readonly width: number;
-  readonly align: 'left' | 'right';
-  readonly meaning: string;
-  value(device: DeviceDescription): string;
-}
-
-const COLUMNS: Readonly<Record<string, Column>> = {
-  name: {
-    heading: 'Name',
-    width: 16,
-    align: 'left',
-    meaning: 'Name of mapped device.',
-    value: ({ name }) => name,
-  },
-  uuid: {
-    heading: 'UUID',
-    width: 32,
-    align: 'left',
-    meaning: 'Unique (optional) identifier for mapped device.',
-    value: ({ uuid }) => uuid,
-  },
-  blkdevname: {
-    heading: 'BlkDevName',
-    width: 16,
-    align: 'left',
-    meaning: 'Name of block device.',
-    value: (device) => `dm-${minorOf(device)}`,
-  },
-  attr: {
-    heading: 'Stat',
-    width: 4,
-    align: 'left',
-    meaning: '(L)ive, (I)nactive, (s)uspended, (r)ead-only, read-(w)rite.',
-    value: (device) =>
-      [
-        device.liveTable ? 'L' : '-',
-        device.inactiveTable ? 'I' : '-',
-        device.suspended ? 's' : '-',
-        device.readOnly ? 'r' : 'w',
-      ].join(''),
-  },
-  tables_loaded: {
-    heading: 'Tables',
-    width: 6,
-    align: 'left',
-    meaning: 'Which of the live and inactive table slots are filled.',
-    value: (device) => tablesOf(device, '+'),
-  },
-  suspended: {
-    heading: 'Suspended',
-    width: 9,
-    align: 'left',
-    meaning: 'Whether the device is suspended.',
-    value: ({ suspended }) => (suspended ? 'Suspended' : 'Active'),
-  },
-  readonly: {
-    heading: 'Read-only',
-    width: 9,
-    align: 'left',
-    meaning: 'Whether the device is read-only or writeable.',
-    value: ({ readOnly }) => (readOnly ? 'Read-only' : 'Writeable'),
-  },
-  devno: {
-    heading: 'DevNo',
-    width: 5,
-    align: 'left',
-    meaning: 'Device major and minor numbers',
-    value: ({ number }) => number,
-  },
-  major: {
-    heading: 'Maj',
-    width: 3,
-    align: 'right',
-    meaning: 'Block device major number.',
-    value: () => `${MAPPED_DEVICE_MAJOR}`,
-  },
-  minor: {
-    heading: 'Min',
-    width: 3,
-    align: 'right',
-    meaning: 'Block device minor number.',
-    value: minorOf,
-  },
-  open: {
-    heading: 'Open',
-    width: 4,
-    align: 'right',
-    meaning: 'Number of references to open device, if requested.',
-    value: ({ openCount }) => `${openCount}`,
-  },
-  segments: {
-    heading: 'Targ',
-    width: 4,
-    align: 'right',
-    meaning: 'Number of segments in live table, if present.',
-    value: ({ targetCount }) => `${targetCount}`,
-  },
-  events: {
-    heading: 'Event',
-    width: 6,
-    align: 'right',
-    meaning: 'Number of most recent event.',
-    value: ({ eventNumber }) => `${eventNumber}`,
-  },
-};
-
 const DEFAULT_FIELDS = 'name,major,minor,attr,open,segments,events,uuid';
+const HELP_WORDS: readonly string[] = ['help', '?'];
 
 export interface ColumnOptions {
+  /** Names with commas between; with a plus in front, those beside the usual ones. */
   readonly fields?: string | undefined;
   /** Fields, each with a minus in front for the other way round; by name without any. */
   readonly sort?: string | undefined;
   /** Each value behind the name of its field, for a shell to evaluate. */
-  readonly namePrefixes?: boolean;
+  readonly namePrefixes?: boolean | undefined;
+  /** With `namePrefixes`: values are not quoted. */
+  readonly unquoted?: boolean | undefined;
+  /** One line for each field. */
+  readonly rows?: boolean | undefined;
   readonly noHeadings: boolean;
   readonly separator?: string | undefined;
 }
@@ -131,57 +29,99 @@ export function formatColumns(
   devices: readonly DeviceDescription[],
   options: ColumnOptions,
 ): string {
-  const fields = chooseFields(options.fields);
-  const columns = fields.map(columnOf);
-  const sorted = sortDevices(devices, options.sort);
-  const rows = sorted.map((device) => columns.map((column) => column.value(device)));
-  if (options.namePrefixes === true) {
-    const quoted = rows.map((row) =>
-      row.map((value, index) => `DM_${fields[index]!.toUpperCase()}='${value}'`),
-    );
-    return quoted.map((row) => `${row.join(options.separator ?? ':')}\n`).join('');
-  }
-  // Without headings it is for programs: nothing is aligned.
-  if (options.noHeadings) {
-    return rows.map((row) => `${row.join(options.separator ?? ':')}\n`).join('');
-  }
-  return formatRows(columns, rows, options.separator);
+  return formatReport(DEVICE_FIELDS, DEFAULT_FIELDS, devices, options);
 }
 
-/** The words of `-o`: fields, or with a plus those beside the usual ones. */
-function chooseFields(fields = ''): string[] {
-  const words = fields.startsWith('+') ? `${DEFAULT_FIELDS},${fields.slice(1)}` : fields;
-  return (words === '' ? DEFAULT_FIELDS : words).split(',');
+/** The same of anything else that has fields. @throws UserError */
+export function formatReport<Row>(
+  sections: readonly FieldSection<Row>[],
+  usual: string,
+  rows: readonly Row[],
+  options: ColumnOptions,
+): string {
+  const words = fieldWords(usual, options.fields);
+  if (words.some((word) => HELP_WORDS.includes(word))) return formatFieldHelp(sections);
+  const fields = words.flatMap((word) => findFields(sections, word));
+  const sorted = sortRows(sections, rows, options.sort);
+  const cells = sorted.map((row) => fields.map((field) => field.value(row)));
+  return formatCells(fields, cells, options);
 }
 
-function columnOf(word: string): Column {
-  if (Object.hasOwn(COLUMNS, word)) return COLUMNS[word]!;
-  const known = Object.keys(COLUMNS).join(', ');
+/** The words of `-o`: fields, or with a plus those beside the usual ones. None: no column. */
+function fieldWords(usual: string, fields = usual): string[] {
+  const words = fields.startsWith('+') ? `${usual},${fields.slice(1)}` : fields;
+  return words.split(',').filter((word) => word !== '');
+}
+
+function formatCells<Row>(
+  fields: readonly Field<Row>[],
+  cells: readonly (readonly string[])[],
+  options: ColumnOptions,
+): string {
+  const { noHeadings, namePrefixes = false, rows = false, unquoted = false } = options;
+  const quote = unquoted ? '' : "'";
+  const shown = namePrefixes
+    ? cells.map((row) =>
+        row.map((value, at) => `DM_${fields[at]!.name.toUpperCase()}=${quote}${value}${quote}`),
+      )
+    : cells;
+  // Without headings, with names or with rows it is for programs: nothing is aligned.
+  const isAligned = !noHeadings && !namePrefixes && !rows && options.separator === undefined;
+  if (isAligned) return formatRows(fields, shown);
+  const lines = noHeadings ? shown : [fields.map(({ heading }) => heading), ...shown];
+  const separator = options.separator ?? (noHeadings ? ':' : ' ');
+  return (rows ? transpose(lines, fields.length) : lines)
+    .map((line) => `${line.join(separator)}\n`)
+    .join('');
+}
+
+function transpose(lines: readonly (readonly string[])[], width: number): string[][] {
+  return Array.from({ length: width }, (_, at) => lines.map((line) => line[at]!));
+}
+
+/** All fields of a section by its word. @throws UserError for a field that is not known. */
+export function findFields<Row>(
+  sections: readonly FieldSection<Row>[],
+  word: string,
+): readonly Field<Row>[] {
+  const wanted = word.toLowerCase();
+  if (wanted === 'all') return sections.flatMap(({ fields }) => fields);
+  for (const { all, fields } of sections) {
+    if (wanted === all) return fields;
+    const field = fields.find(({ name }) => name === wanted);
+    if (field !== undefined) return [field];
+  }
+  const known = sections.flatMap(({ fields }) => fields.map(({ name }) => name)).join(', ');
   const shown = word.slice(0, 80);
   const error = new UserError(
     'bad-field',
-    `Cannot print columns: field is "${shown}", must be one of ${known}`,
+    `Cannot make a report: field is "${shown}", must be one of ${known}`,
   );
-  throw new CommandError(error, `Unrecognised field: ${shown}`);
+  throw new CommandError(error, `Unrecognised field: ${shown}`, { isTerse: true });
 }
 
-/** Devices of equal keys stay in their order. */
-function sortDevices(
-  devices: readonly DeviceDescription[],
+/** Rows of equal keys stay in their order. */
+function sortRows<Row>(
+  sections: readonly FieldSection<Row>[],
+  rows: readonly Row[],
   keys = '',
-): readonly DeviceDescription[] {
-  if (keys === '') return devices;
-  const orders = keys.split(',').map((key) => {
-    const word = key.replace(/^[+-]/, '');
-    return { column: columnOf(word), sign: key.startsWith('-') ? -1 : 1 };
+): readonly Row[] {
+  if (keys === '') return rows;
+  const orders = keys.split(',').flatMap((key) => {
+    const sign = key.startsWith('-') ? -1 : 1;
+    return findFields(sections, key.replace(/^[+-]/, '')).map((field) => ({ field, sign }));
   });
-  return [...devices].sort((one, other) => {
-    for (const { column, sign } of orders) {
-      const [a, b] = [column.value(one), column.value(other)];
-      const difference =
-        column.align === 'right' ? Number(a) - Number(b) : a === b ? 0 : a < b ? -1 : 1;
+  return [...rows].sort((one, other) => {
+    for (const { field, sign } of orders) {
+      const difference = compareValues(field.kind, field.value(one), field.value(other));
       if (difference !== 0) return sign * difference;
     }
     return 0;
   });
+}
+
+function compareValues(kind: Field['kind'], one: string, other: string): number {
+  if (kind === 'number') return Number(one) - Number(other);
+  if (one === other) return 0;
+  return one < other ? -1 : 1;
 }

@@ -1,7 +1,7 @@
-/** The verbs that make, change and remove devices. */
+/** The verbs that make and change devices. */
 
 import * as v from 'valibot';
-import { EBUSY, EINVAL } from '../base/errno.ts';
+import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
@@ -10,7 +10,8 @@ import { CommandError, ioctl } from './command-error.ts';
 import type { Control } from './control.ts';
 import { numberOf } from './device-description.ts';
 import { checkNoLoop } from './device-loop.ts';
-import { allDevices, changeDevice, findDevice, subjectOf } from './select-device.ts';
+import { replaceByErrors } from './remove-commands.ts';
+import { changeDevice, findDevice, subjectOf } from './select-device.ts';
 import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from './verb.ts';
 
 /** Minor numbers have 20 bits. */
@@ -97,67 +98,6 @@ async function loadTable(
   }
 }
 
-export const removeVerb = defineVerb({
-  name: 'remove',
-  usage: '[--force] <device>...',
-  summary: 'take a device down in good order, and away',
-  readsOnly: false,
-  input: v.strictObject({ ...deviceEntries, force: flagSchema }, 'must be an object'),
-  run: ({ control, input }) =>
-    changeDevice(control, input, 'remove', (device) => removeDevice(control, device, input.force)),
-});
-
-async function removeDevice(
-  control: Control,
-  device: MappedDevice,
-  force: boolean,
-): Promise<Answer> {
-  const answer = done(device);
-  if (force) await failRequests(control, device);
-  refuseWhileUsed(control, device);
-  // Neither a client nor another device can come between: both are shut out in this moment.
-  const removing = control.host.devices.remove(device);
-  const hiding = control.host.exports.hide(device);
-  await Promise.all([removing, hiding]);
-  control.events.publish('removed', device.name);
-  return answer;
-}
-
-/** As the kernel does it: over and over, until nothing that is left can be removed. */
-export const removeAllVerb = defineVerb({
-  name: 'remove_all',
-  usage: '[--force]',
-  summary: 'remove all devices that nobody uses',
-  readsOnly: false,
-  input: v.strictObject({ force: flagSchema }, 'must be an object'),
-  run: async ({ control, input }) => {
-    const removed: string[] = [];
-    for (let isOver = false; !isOver; ) {
-      isOver = true;
-      for (const device of allDevices(control)) {
-        // With force each fails its requests once; those below others go when these have gone.
-        if (device.openCount > 0 && !(input.force && isOverAll(control, device))) continue;
-        const { name } = device;
-        const answer = await control.turns.run(device, async () => {
-          const isThere = control.host.devices.find(name) === device;
-          const isFree = device.openCount === 0 || input.force;
-          return isThere && isFree ? removeDevice(control, device, input.force) : null;
-        });
-        if (answer === null) continue;
-        removed.push(name);
-        isOver = false;
-      }
-    }
-    const left = allDevices(control).map(({ name }) => name);
-    return { json: { removed, left }, text: '' };
-  },
-});
-
-/** No other device stands on it. */
-function isOverAll(control: Control, device: MappedDevice): boolean {
-  return device.openCount === control.host.exports.clientsOf(device);
-}
-
 export const wipeTableVerb = defineVerb({
   name: 'wipe_table',
   usage: '[--noflush] [--nolockfs] <device>...',
@@ -186,52 +126,6 @@ export const wipeTableVerb = defineVerb({
   },
 });
 
-async function replaceByErrors(
-  device: MappedDevice,
-  length: number,
-  noflush: boolean,
-): Promise<void> {
-  const options = { readOnly: device.readOnly };
-  await device.load([{ start: 0, length, type: 'error', args: [] }], options);
-  await device.suspend({ noflush });
-  await device.resume();
-}
-
-function refuseWhileUsed(control: Control, device: MappedDevice): void {
-  if (device.openCount === 0) return;
-  const clients = control.host.exports.clientsOf(device);
-  const above = device.openCount - clients;
-  const users = [
-    ...(clients > 0 ? [`${clients} client${clients === 1 ? '' : 's'}`] : []),
-    ...(above > 0 ? [`${above} other device${above === 1 ? '' : 's'}`] : []),
-  ].join(' and ');
-  throw new UserError(
-    'device-busy',
-    `Cannot remove device "${device.name}": it is in use by ${users}, must be in use by nobody`,
-    {
-      errno: EBUSY,
-      hint:
-        above > 0
-          ? 'Remove the devices above it first.'
-          : 'Disconnect the clients; or with --force their requests fail and they are cut off.',
-    },
-  );
-}
-
-/** Clients lose their connection; a table of errors answers what is held back or still comes. */
-async function failRequests(control: Control, device: MappedDevice): Promise<void> {
-  const { exports } = control.host;
-  const isBelowOthers = device.openCount > exports.clientsOf(device);
-  const hiding = isBelowOthers ? null : exports.hide(device);
-  const length = device.liveTable?.sizeSectors ?? 0;
-  if (length > 0) {
-    await replaceByErrors(device, length, true);
-  }
-  await hiding;
-  // Somebody was quicker, and stays.
-  if (device.openCount > 0) exports.show(device);
-}
-
 export const suspendVerb = defineVerb({
   name: 'suspend',
   usage: '[--noflush] [--nolockfs] <device>...',
@@ -255,7 +149,7 @@ export const resumeVerb = defineVerb({
   run: ({ control, input }) =>
     changeDevice(control, input, 'resume', async (device) => {
       const swaps = device.inactiveTable !== null;
-      await device.resume();
+      await control.removals.during(() => device.resume());
       if (device.liveTable !== null) control.host.exports.show(device);
       control.events.publish('resumed', device.name, { swapped: swaps });
       return done(device);

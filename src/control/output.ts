@@ -3,8 +3,8 @@
 import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { type DeviceDescription, minorOf, tablesOf } from './device-description.ts';
+import { READ_AHEAD_SECTORS } from './device-fields.ts';
 
-const READ_AHEAD_SECTORS = 256;
 const TARGET_COLUMNS = 16;
 const LABEL_COLUMNS = 19;
 
@@ -58,12 +58,12 @@ export function formatVersion(library: string, driver: string): string {
 
 /** The block of `info`, with the empty line behind it. */
 export function formatInfo(device: DeviceDescription): string {
-  const { name, suspended, readOnly, openCount, eventNumber, targetCount, uuid } = device;
+  const { name, openCount, eventNumber, targetCount, uuid } = device;
   const tables = tablesOf(device, ' & ');
   const hasNode = tables !== 'None';
   return [
     `${label('Name:')}${name}`,
-    `${label('State:')}${suspended ? 'SUSPENDED' : 'ACTIVE'}${readOnly ? ' (READ-ONLY)' : ''}`,
+    `${label('State:')}${stateOf(device)}`,
     ...(hasNode ? [`${label('Read Ahead:')}${READ_AHEAD_SECTORS}`] : []),
     `${label('Tables present:')}${hasNode ? tables.toUpperCase() : tables}`,
     `${label('Open count:')}${openCount}`,
@@ -74,6 +74,11 @@ export function formatInfo(device: DeviceDescription): string {
     '',
     '',
   ].join('\n');
+}
+
+function stateOf({ suspended, readOnly, deferredRemove }: DeviceDescription): string {
+  const remarks = `${readOnly ? ' (READ-ONLY)' : ''}${deferredRemove ? ' (DEFERRED REMOVE)' : ''}`;
+  return `${suspended ? 'SUSPENDED' : 'ACTIVE'}${remarks}`;
 }
 
 function label(text: string): string {

@@ -140,6 +140,8 @@ export const infoVerb = defineVerb({
       fields: v.optional(wordSchema),
       sort: v.optional(wordSchema),
       namePrefixes: flagSchema,
+      unquoted: flagSchema,
+      rows: flagSchema,
       noHeadings: flagSchema,
       separator: v.optional(v.pipe(v.string('must be a string'), v.maxLength(80, 'is too long'))),
     },

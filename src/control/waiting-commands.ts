@@ -40,6 +40,8 @@ export const waitVerb = defineVerb({
   },
 });
 
+const CANCEL_DEFERRED_REMOVE = '@cancel_deferred_remove';
+
 export const messageVerb = defineVerb({
   name: 'message',
   usage: '<device> <sector> <message>...',
@@ -81,6 +83,7 @@ export async function sendMessage(
   if (words.length === 0) {
     throw refused('it has no words', 'Empty message received.');
   }
+  if (words[0]!.startsWith('@')) return deviceMessage(device, words, refused);
   const table = device.liveTable;
   if (table === null || sector >= table.sizeSectors) {
     throw refused(
@@ -89,4 +92,21 @@ export async function sendMessage(
     );
   }
   return table.find(toSector(sector)).target.message(words);
+}
+
+/** Messages to the device itself: there is one. */
+function deviceMessage(
+  device: MappedDevice,
+  words: readonly string[],
+  refused: (problem: string, kernelMessage: string) => UserError,
+): string {
+  if (words.length !== 1 || words[0] !== CANCEL_DEFERRED_REMOVE) {
+    const shown = words.join(' ').slice(0, 80);
+    throw refused(
+      `it is "${shown}", must be ${CANCEL_DEFERRED_REMOVE}`,
+      `Unsupported message sent to DM core: ${words[0]!.slice(0, 80)}`,
+    );
+  }
+  device.whenUnused(null);
+  return '';
 }

@@ -27,6 +27,7 @@ import { type DeviceOpener, UnderlyingDevices } from './underlying-devices.ts';
 /** Names of 127 and uuids of 128 characters are the kernel's longest. */
 const NAME_LENGTH_MAX = 127;
 const UUID_LENGTH_MAX = 128;
+const MAPPED_IDENTITY = 'mapped ';
 
 export interface DeviceMapOptions {
   readonly clock: Clock;
@@ -55,6 +56,7 @@ export class DeviceMap {
     this.#underlying = new UnderlyingDevices({
       identify: (name) => this.#identify(name),
       open: (name, use) => this.#open(name, use),
+      isOpenedByEach: (identity) => identity.startsWith(MAPPED_IDENTITY),
     });
   }
 
@@ -193,7 +195,7 @@ export class DeviceMap {
 
   async #identify(name: string): Promise<string> {
     const mapped = this.#findByPath(name);
-    if (mapped !== null) return `mapped ${mapped.minor}`;
+    if (mapped !== null) return `${MAPPED_IDENTITY}${mapped.minor}`;
     return this.#options.opener.identify(this.#pathOf(name));
   }
 

@@ -17,6 +17,7 @@ import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
 import { unknownAllocation } from '../block/allocation.ts';
 import { type Bio, isWriteOp } from '../block/bio.ts';
 import type { Allocation, BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
+import { EventCounter } from './event-counter.ts';
 import { BioSplitter } from './split-bio.ts';
 import { Table, type TableLimits } from './table.ts';
 import type { TableLine } from './table-line.ts';
@@ -37,10 +38,6 @@ export interface MappedDeviceOptions {
   readonly probe: Probe;
   readonly targetTypes: TargetTypes;
   readonly devices: UnderlyingDevices;
-}
-
-interface EventWaiter {
-  readonly resolve: (eventNumber: number) => void;
 }
 
 /** What clients and other devices have asked of a device since it was made. */
@@ -78,8 +75,8 @@ export class MappedDevice implements BlockDevice {
   #idleWaiters: (() => void)[] = [];
   /** Uses by clients and by tables of other devices. */
   #openCount = 0;
-  #eventNumber = 0;
-  #eventWaiters: EventWaiter[] = [];
+  #onUnused: (() => void) | null = null;
+  readonly #events = new EventCounter();
   /** Life-cycle operations take turns. */
   #turn: Promise<unknown> = Promise.resolve();
   readonly #splitter = new BioSplitter((bio, result) => this.#ended(bio, result));
@@ -148,6 +145,17 @@ export class MappedDevice implements BlockDevice {
   released(): void {
     this.#openCount -= 1;
     assert(this.#openCount >= 0, `Device "${this.name}" is released more often than opened`);
+    if (this.#openCount === 0) this.#onUnused?.();
+  }
+
+  /** Told each time that the last user has gone, from now on; null: nobody cares any more. */
+  whenUnused(onUnused: (() => void) | null): void {
+    this.#onUnused = onUnused;
+  }
+
+  /** Somebody waits to remove it. */
+  get removesWhenUnused(): boolean {
+    return this.#onUnused !== null;
   }
 
   /** Requests in its table now, and requests that wait for it to be resumed. */
@@ -156,12 +164,12 @@ export class MappedDevice implements BlockDevice {
   }
 
   get eventNumber(): number {
-    return this.#eventNumber;
+    return this.#events.number;
   }
 
   /** For those who look for clients that were not forgotten. */
   get eventWaiterCount(): number {
-    return this.#eventWaiters.length;
+    return this.#events.waiterCount;
   }
 
   /**
@@ -170,23 +178,7 @@ export class MappedDevice implements BlockDevice {
    * give up.
    */
   waitForEvent(seen: number, signal?: AbortSignal): Promise<number> {
-    if (this.#eventNumber !== seen || signal?.aborted === true) {
-      return Promise.resolve(this.#eventNumber);
-    }
-    return new Promise((resolve) => {
-      const waiter: EventWaiter = {
-        resolve: (eventNumber) => {
-          signal?.removeEventListener('abort', giveUp);
-          resolve(eventNumber);
-        },
-      };
-      const giveUp = (): void => {
-        this.#eventWaiters = this.#eventWaiters.filter((one) => one !== waiter);
-        waiter.resolve(this.#eventNumber);
-      };
-      signal?.addEventListener('abort', giveUp);
-      this.#eventWaiters.push(waiter);
-    });
+    return this.#events.waitFor(seen, signal);
   }
 
   /**
@@ -229,7 +221,7 @@ export class MappedDevice implements BlockDevice {
           log,
           probe,
           targetTypes,
-          getDevice: (name, options) => devices.get(name, options),
+          getDevice: (name, options) => devices.get(name, options, this),
           putDevice: (device) => devices.put(device),
           noflushSuspending: () => this.#noflushSuspending,
         },
@@ -283,7 +275,7 @@ export class MappedDevice implements BlockDevice {
       this.#blocked = false;
       for (const bio of deferred) bio.fail(EIO, `Device "${this.name}" is removed`);
       for (const table of tables) await table?.destroy();
-      this.#wakeEventWaiters();
+      this.#events.wake();
     });
   }
 
@@ -394,16 +386,9 @@ export class MappedDevice implements BlockDevice {
   }
 
   #event(): void {
-    this.#eventNumber += 1;
+    this.#events.count();
     this.#options.probe.reached('F1', -1, -1);
-    this.#wakeEventWaiters();
     this.#options.onEvent?.(this);
-  }
-
-  #wakeEventWaiters(): void {
-    const waiters = this.#eventWaiters;
-    this.#eventWaiters = [];
-    for (const waiter of waiters) waiter.resolve(this.#eventNumber);
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

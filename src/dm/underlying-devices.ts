@@ -17,12 +17,16 @@ export interface DeviceOpener {
   identify(name: string): Promise<string>;
   /** @throws UserError saying why the device cannot be opened. */
   open(name: string, use?: DeviceUse): Promise<BlockDevice>;
+  /** Each user opens it for itself, so that what is below can count its users. */
+  isOpenedByEach?(identity: string): boolean;
 }
 
 interface Entry {
   readonly identity: string;
   readonly listedOnly: boolean;
   readonly shared: boolean;
+  /** Where each user opens it. */
+  readonly user: object | null;
   readonly device: BlockDevice;
   users: number;
 }
@@ -37,17 +41,19 @@ export class UnderlyingDevices {
     this.#opener = opener;
   }
 
-  get(name: string, use: DeviceUse = {}): Promise<BlockDevice> {
+  /** For the `user`, which stands for all that asks on its behalf. @throws UserError */
+  get(name: string, use: DeviceUse = {}, user: object | null = null): Promise<BlockDevice> {
     const listedOnly = use.listedOnly ?? false;
     const shared = use.shared ?? false;
     return this.#inTurn(async () => {
       const identity = await this.#opener.identify(name);
+      const owner = this.#opener.isOpenedByEach?.(identity) === true ? user : null;
       let entry = this.#entries.find(
-        (candidate) => candidate.identity === identity && candidate.listedOnly === listedOnly,
+        (one) => one.identity === identity && one.listedOnly === listedOnly && one.user === owner,
       );
       if (entry === undefined) {
         const device = await this.#opener.open(name, use);
-        entry = { identity, listedOnly, shared, device, users: 0 };
+        entry = { identity, listedOnly, shared, user: owner, device, users: 0 };
         this.#entries.push(entry);
       }
       if (entry.shared !== shared) throw mixedUse(name, entry.shared);

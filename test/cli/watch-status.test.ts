@@ -9,7 +9,7 @@ function device(nosync: number, requests: number): WatchedDevice {
   return {
     ...{ name: 'data', uuid: '', number: '253:0', suspended: false, readOnly: false },
     ...{ liveTable: true, inactiveTable: true, openCount: 2, clients: 2, eventNumber: 3 },
-    ...{ targetCount: 1, sizeSectors: 102_400 },
+    ...{ targetCount: 1, sizeSectors: 102_400, deferredRemove: false, uses: [], usedBy: [] },
     requests: {
       ...{ inFlight: 4, deferred: 5, reads: requests, readSectors: requests * 8 },
       ...{ writes: requests * 2, writtenSectors: requests * 2 * 8 },

@@ -18,6 +18,8 @@ const FILES = new Map([
 ]);
 /** What the kernel has no choice in: devices below are printed by number. */
 const BY_NUMBER = new Set(['table', 'status', 'measure']);
+/** That a device without a table has no node to look at is told by dmsetup alone. */
+const NO_NODE = /^\/dev\/mapper\/.*: open failed: .*\n/gm;
 
 interface RecordedCommand {
   readonly words: readonly string[];
@@ -30,6 +32,7 @@ interface RecordedCommand {
 for (const [recording, count] of [
   ['verbs.txt', 190],
   ['more.txt', 100],
+  ['reports.txt', 200],
 ] as const) {
   t.test(`Each command of ${recording} prints the same and ends the same`, async (t) => {
     const rig = await ControlRig.start(t);
@@ -71,16 +74,16 @@ function parseRecording(text: string): RecordedCommand[] {
       return {
         words: parseShellWords(line.replace(/ < \S+$/, '')).slice(1),
         stdin: FILES.get(/ < (\S+)$/.exec(line)?.[1] ?? '') ?? null,
-        // Of a device without a table there is no node to look at; that is told by dmsetup alone.
-        output: match[1]!.replaceAll(/^\/dev\/mapper\/.*: open failed: .*\n/gm, ''),
+        output: match[1]!.replaceAll(NO_NODE, ''),
         status: Number(match[2]),
       };
     });
 }
 
-/** `'word'` and `$'word\n'`, as bash quotes. */
+/** `'word'`, `'a'\\''b'` and `$'word\n'`, as bash quotes. */
 function parseShellWords(line: string): string[] {
-  return [...line.matchAll(/(\$?)'([^']*)'/g)].map(([, dollar, word]) =>
-    dollar === '$' ? word!.replaceAll('\\n', '\n').replaceAll('\\t', '\t') : word!,
-  );
+  return [...line.matchAll(/(\$?)'((?:[^']|'\\'')*)'/g)].map(([, dollar, quoted]) => {
+    const word = quoted!.replaceAll("'\\''", "'");
+    return dollar === '$' ? word.replaceAll('\\n', '\n').replaceAll('\\t', '\t') : word;
+  });
 }

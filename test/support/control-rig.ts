@@ -3,6 +3,7 @@
  * drive it over them: everything but the process itself is real.
  */
 
+import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import type { Test } from 'tap';
@@ -128,6 +129,11 @@ export async function runCommandLine(
     isTerminal: options.isTerminal ?? false,
     environment,
     readFile: async (path) => (path === '-' ? (options.stdin ?? '') : readTableFile(path)),
+    run: async (words) => {
+      const ran = spawnSync(words[0]!, words.slice(1), { encoding: 'utf8' });
+      result.out += ran.stdout ?? '';
+      result.err += ran.stderr ?? '';
+    },
     end: (status) => {
       result.status = status;
     },
