@@ -188,7 +188,7 @@ function parseAuthority(authority: string, where: string): Place {
   const isBad = match === null || port < 1 || port > 65_535 || isBracketed !== host.includes(':');
   if (isBad || /[\0\s/]/.test(host)) {
     const reason = `host and port are "${printable(authority)}", must be HOST or HOST:PORT`;
-    throw unknownForm(where, `${reason}, with a port up to 65535 and an IPv6 address in brackets`);
+    throw unknownForm(where, `${reason} with a port up to 65535, with an IPv6 address in brackets`);
   }
   const address: ListenAddress = { kind: 'tcp', host: host === '' ? 'localhost' : host, port };
   return { user: userOf(user, where), address };
