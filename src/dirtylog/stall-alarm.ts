@@ -67,7 +67,7 @@ export function sharedLogAlarm(target: TargetContext, uuid: string): StallAlarm 
   return new StallAlarm({
     clock: target.clock,
     afterMs: ULOG_STALL_MS,
-    onStall: () => tell('Writes wait for the shared log: see nbd-mirror logd status'),
-    onGoOn: () => tell('Writes go on: the shared log answers again'),
+    onStall: () => tell('The mirror waits for its shared log: see nbd-mirror logd status'),
+    onGoOn: () => tell('The mirror goes on: its shared log answers again'),
   });
 }

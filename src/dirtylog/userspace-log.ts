@@ -133,13 +133,13 @@ class UserspaceLog implements DirtyLog {
   async postsuspend(): Promise<IoResult> {
     this.#lease?.stop();
     await this.#flush.settle();
-    return this.#session.leave(ULOG_POSTSUSPEND);
+    return this.#aloud(this.#session.leave(ULOG_POSTSUSPEND));
   }
 
   async resume(): Promise<IoResult> {
     this.#known.forget();
     this.#flush.forget();
-    const result = await this.#session.resume();
+    const result = await this.#aloud(this.#session.resume());
     this.#lease?.start();
     return result;
   }

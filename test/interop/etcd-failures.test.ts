@@ -18,8 +18,8 @@ import { type EtcdMember, leaderOf } from '../support/etcd.ts';
 import { requireTool } from '../support/tools.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
-const STALLED = /Writes wait for the shared log/;
-const GOES_ON = /Writes go on/;
+const STALLED = /waits for its shared log/;
+const GOES_ON = /The mirror goes on/;
 
 async function events(bed: ClusterBed, node: LoadedNode): Promise<number> {
   const { stdout } = await runCommand(['info', '--control', `${node.name}.ctl`], {
@@ -48,7 +48,7 @@ t.test('all members stand still for half a minute', async (t) => {
   const before = await events(bed, a);
   for (const member of bed.members) member.stop();
   for (const { serve, logd } of [a, b]) {
-    await waitUntil('it says that writes wait', () => STALLED.test(serve.stderr));
+    await waitUntil('it says that it waits', () => STALLED.test(serve.stderr));
     t.match(logd.stderr, /lease not renewed in time/, 'and why');
   }
   t.ok((await events(bed, a)) > before, 'an event is raised');
@@ -71,7 +71,7 @@ t.test('etcd is full', async (t) => {
   await fill(member!);
   t.equal(await member!.isHealthy(), false, 'there is an alarm');
   for (const { serve, logd } of [a, b]) {
-    await waitUntil('it says that writes wait', () => STALLED.test(serve.stderr));
+    await waitUntil('it says that it waits', () => STALLED.test(serve.stderr));
     t.match(logd.stderr, /etcd takes no transactions.*database space exceeded/, 'and why');
     t.ok(logd.stderr.split('takes no transactions').length < 5, 'not again and again');
   }
