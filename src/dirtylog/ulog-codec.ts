@@ -82,6 +82,30 @@ export function decodeUlogText(bytes: Uint8Array): string | null {
   }
 }
 
+/** Message after message is about the same log: its name is not encoded, nor decoded, each time. */
+const lastUuid = { text: '', field: new Uint8Array(UUID_FIELD_BYTES) };
+
+function uuidBytes(uuid: string): Uint8Array {
+  if (uuid === lastUuid.text) return lastUuid.field;
+  const field = new Uint8Array(UUID_FIELD_BYTES);
+  const { read } = encoder.encodeInto(uuid, field.subarray(0, ULOG_UUID_BYTES_MAX));
+  assert(read === uuid.length, `Log uuid is longer than ${ULOG_UUID_BYTES_MAX} bytes`);
+  // One that is no proper text would come back as another.
+  if (decodeUlogText(field) !== uuid) return field;
+  lastUuid.text = uuid;
+  lastUuid.field = field;
+  return field;
+}
+
+/** Null where the field holds no UTF-8, or does not end. */
+function uuidText(field: Uint8Array): string | null {
+  if (Buffer.compare(field, lastUuid.field) === 0) return lastUuid.text;
+  const text = field.includes(0) ? decodeUlogText(field) : null;
+  // What is behind the NUL means nothing; a name is remembered only with nothing there.
+  if (text !== null) uuidBytes(text);
+  return text;
+}
+
 /** The whole message in one piece. The caller has seen to the lengths of uuid and data. */
 export function encodeUlogMessage(message: UlogMessage): Uint8Array {
   const { data } = message;
@@ -89,9 +113,7 @@ export function encodeUlogMessage(message: UlogMessage): Uint8Array {
   const bytes = new Uint8Array(ULOG_HEADER_BYTES + data.length);
   const view = new DataView(bytes.buffer);
   view.setBigUint64(0, message.luid, true);
-  const uuid = bytes.subarray(UUID_OFFSET, UUID_OFFSET + ULOG_UUID_BYTES_MAX);
-  const { read } = encoder.encodeInto(message.uuid, uuid);
-  assert(read === message.uuid.length, `Log uuid is longer than ${ULOG_UUID_BYTES_MAX} bytes`);
+  bytes.set(uuidBytes(message.uuid), UUID_OFFSET);
   view.setUint32(140, message.version, true);
   view.setInt32(144, message.error, true);
   view.setUint32(148, message.seq, true);
@@ -114,7 +136,7 @@ function decodeUlogHeader(bytes: Uint8Array): Decoded<UlogHeader> {
     return undecodable(`data_size is ${dataSize}, must be at most ${ULOG_DATA_BYTES_MAX}`);
   }
   const field = bytes.subarray(UUID_OFFSET, UUID_OFFSET + UUID_FIELD_BYTES);
-  const uuid = field.includes(0) ? decodeUlogText(field) : null;
+  const uuid = uuidText(field);
   if (uuid === null) {
     return undecodable(`uuid must be UTF-8 of at most ${ULOG_UUID_BYTES_MAX} bytes, then NUL`);
   }
@@ -142,9 +164,11 @@ export function decodeUlogMessage(bytes: Uint8Array): Decoded<UlogMessage> {
   return decoded({ ...fields, data: Uint8Array.from(bytes.subarray(ULOG_HEADER_BYTES)) });
 }
 
+const NOTHING = new Uint8Array(0);
+
 /** Received bytes in pieces of any size, messages out. It holds at most one unfinished message. */
 export class UlogReader {
-  #rest: Uint8Array = new Uint8Array(0);
+  #rest: Uint8Array = NOTHING;
   #problem: string | null = null;
 
   /** Bytes of a message whose end has not come; a stream that ends now was cut off. */
@@ -177,7 +201,7 @@ export class UlogReader {
       take({ ...fields, data });
     }
     // A copy, so that a few bytes do not keep the whole buffer they came in.
-    this.#rest = Uint8Array.from(bytes);
+    this.#rest = bytes.length === 0 ? NOTHING : Uint8Array.from(bytes);
     return null;
   }
 }

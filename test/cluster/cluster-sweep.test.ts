@@ -7,7 +7,7 @@ import t from 'tap';
 import { MISHAPS, playStory } from '../support/cluster/cluster-sweep.ts';
 import { byEffort } from '../support/effort.ts';
 
-const STEP = byEffort({ quick: 41, standard: 11, full: 1 });
+const STEP = byEffort({ quick: 41, standard: 13, full: 1 });
 
 for (const implementation of ['clustered-core', 'clustered-disk'] as const) {
   for (const lostPercent of [0, 4]) {
