@@ -218,17 +218,18 @@ class EtcdEngine implements Engine {
     }
   }
 
-  /** Said when it begins and when it ends, and not each time. */
+  /** Said when it begins, when an alarm turns out to be the reason, and when it ends. */
   #note(service: Service, reason: string | null): void {
     const { log } = this.#options;
-    const had = this.#problems.has(service);
+    const before = this.#problems.get(service) ?? null;
     if (reason === null) {
       this.#problems.delete(service);
-      if (had) log.warn(`${SERVICES[service].split(':')[0]}: over`);
+      if (before !== null) log.warn(`${SERVICES[service].split(':')[0]}: over`);
       return;
     }
     this.#problems.set(service, reason);
-    if (!had) log.error(SERVICES[service], { why: reason });
+    const isNews = before === null || (isFull(reason) && !isFull(before));
+    if (isNews) log.error(SERVICES[service], { why: reason });
   }
 }
 
@@ -247,6 +248,10 @@ function currentOf(keys: readonly string[], responses: readonly unknown[]): Chan
     current.set(key, entry);
   }
   return current;
+}
+
+function isFull(reason: string): boolean {
+  return reason.includes('space exceeded');
 }
 
 function isRefusal(error: unknown): boolean {

@@ -11,6 +11,7 @@ import { ClusterBed, type ClusterBedOptions } from './cluster-bed.ts';
 import { LogObserver } from './log-observer.ts';
 
 const REGION_BLOCKS = 16;
+const MORE_MS_MAX = 180_000;
 
 /** A node with a load of its own, in regions that the other node writes to as well. */
 export interface LoadedNode {
@@ -58,7 +59,7 @@ export async function startNode(
 
 export function moreWrites({ name, writes }: LoadedNode, count = 50): Promise<void> {
   const wanted = writes.acknowledged + count;
-  return waitUntil(`writes on ${name}`, () => writes.acknowledged >= wanted);
+  return waitUntil(`writes on ${name}`, () => writes.acknowledged >= wanted, MORE_MS_MAX);
 }
 
 /** The load ends; all comes into sync, the legs are equal, what was acknowledged is there. */
