@@ -51,9 +51,13 @@ export class LogDevice {
     return this.#health;
   }
 
-  /** Fills the image. The caller decides whether to call a failure one of the device. */
+  /**
+   * Fills the image; with zeros, as in the kernel, what cannot be read, be it that it was read
+   * before. The caller decides whether to call a failure one of the device.
+   */
   read(): Awaitable<IoResult> {
     this.#holdsImage = false;
+    this.image.fill(0);
     return this.#submit(this.#readBio);
   }
 
