@@ -44,6 +44,7 @@ export class ControlListener {
   madeToken: string | null = null;
   readonly #control: Control;
   readonly #servers: Server[] = [];
+  #warming: Promise<void> | null = null;
 
   constructor(control: Control) {
     this.#control = control;
@@ -64,6 +65,13 @@ export class ControlListener {
     this.addresses.push({ kind: 'tcp', host: address, port });
   }
 
+  /** Begins to make the first command as fast as later ones. */
+  warm(): void {
+    const address = this.addresses.find(({ kind }) => kind === 'unix');
+    if (address?.kind !== 'unix') return;
+    this.#warming = import('./warm-control.ts').then((module) => module.warmControl(address));
+  }
+
   /** Takes no more requests, and cuts off those who wait or follow events. */
   async stop(): Promise<void> {
     await Promise.all(
@@ -75,6 +83,7 @@ export class ControlListener {
           }),
       ),
     );
+    await this.#warming;
   }
 
   async #createServer(token: string | null): Promise<Server> {

@@ -61,6 +61,7 @@ export async function runServer(options: ServeOptions): Promise<number> {
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, process.pid);
     announce(daemon, options, plan.clients.tls, say);
+    daemon.controlListener.warm();
     if (!options.quiet) {
       void progress.start();
       isReporting = true;
