@@ -758,6 +758,8 @@ static void run_program(long index)
 			command(line);
 	}
 	free(text);
+	/* Where the kernel hangs from here on the program is over. */
+	say("# clean-up\n");
 	clean_up();
 	say("end\n");
 }

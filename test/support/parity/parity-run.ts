@@ -99,14 +99,26 @@ async function withOtherTiming(
   const { program, verdict } = judgement;
   if (isAgreed(verdict) || verdict === 'lost') return judgement;
   const { lines, end } = runs.findLast((run) => run.end === 'done' || run.end === 'hung')!;
-  const compare = end === 'hung' ? compareHung : compareTranscripts;
+  const isHung = end === 'hung';
+  const compare = isHung ? compareHung : compareTranscripts;
+  const seen = isHung ? withCleanUp(program, lines) : { program, lines };
   const found = await findTiming({
-    program,
-    compare: (ours) => compare(program, lines, ours),
+    program: seen.program,
+    compare: (ours) => compare(seen.program, seen.lines, ours),
     mirrorType,
     attempts: timings,
   });
   return found === null ? judgement : { ...judgement, ...found, verdict: 'timing' };
+}
+
+/**
+ * Behind a program the guest puts errors below the mirror, and makes it go on with errors itself:
+ * where that hangs, so would a suspend.
+ */
+function withCleanUp(program: Program, lines: readonly string[]) {
+  if (!lines.includes('# clean-up')) return { program, lines };
+  const steps = [...program.steps, { do: 'suspend', noflush: true } as const];
+  return { program: { ...program, steps }, lines: [...lines, `step ${steps.length}`] };
 }
 
 /** A guest may fail to boot where the machine has no time for it. */
