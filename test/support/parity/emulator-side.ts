@@ -74,14 +74,14 @@ class EmulatorRun {
   constructor({ mirrorType, timing = new Timing() }: EmulatorOptions) {
     const clock = new LateClock(timing);
     const racing = { clock, timing, note: (line: string) => this.#lines.push(line) };
-    const mirror = lateTargetType(mirrorType ?? racingMirrorType(racing), racing);
+    const types = [...PLAIN_TARGET_TYPES, mirrorType ?? racingMirrorType(racing)];
     this.#timing = timing;
     this.#clock = clock;
     this.#map = new DeviceMap({
       clock,
       log: silentLogger,
       probe: silentProbe,
-      targetTypes: new TargetTypes([...PLAIN_TARGET_TYPES, mirror]),
+      targetTypes: new TargetTypes(types.map((type) => lateTargetType(type, racing))),
       opener: {
         identify: async (name) => {
           if (name === '/disk') return name;
