@@ -1,6 +1,6 @@
 /**
- * Asks the control socket a few things as soon as the daemon is ready: its code is read and compiled
- * then, and whoever comes first, while the device is busy, does not wait for that.
+ * Asks the control socket a few things as soon as the daemon is ready: its code is read and
+ * compiled then, and whoever comes first, while the device is busy, does not wait for that.
  */
 
 import { UserError } from '../base/failure.ts';
