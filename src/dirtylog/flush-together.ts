@@ -5,8 +5,9 @@
  *
  * - Clears, marks and their FLUSH are sent without waiting for the answers between. Our server
  *   carries out the requests of a log in the order in which they were sent (`log-server.ts`).
- *   Wherever that may not have been so (a request had to be sent again, or was answered with an
- *   error), all is said once more in the kernel's way, one after the other, before the flush ends.
+ *   Wherever that may not have been so (a request had to wait for a server, was sent again, or met
+ *   an error), all is said once more in the kernel's way, one after the other, before the flush
+ *   ends.
  * - A clear waits for a while. A region that is marked again meanwhile is marked still, and neither
  *   is said. That is always safe: a region only stays dirty for longer. One that is out of sync
  *   waits hardly at all: others may be about to copy it.
@@ -69,9 +70,12 @@ export class FlushTogether {
     return OK;
   }
 
-  /** What waits is sent now: before a suspend. */
-  settle(): Promise<void> {
-    return this.tellClears();
+  /**
+   * What waits is sent now: before a suspend, which does not wait for a server that has gone. A
+   * region that was not called clean is copied.
+   */
+  async settle(): Promise<void> {
+    await Promise.race([this.tellClears(), this.#options.session.deserted()]);
   }
 
   /** Ends when the server knows of every clear. */
@@ -170,6 +174,6 @@ export class FlushTogether {
       ...groupsOf(marks).map((group) => send(ULOG_MARK_REGION, group)),
       send(ULOG_FLUSH, []),
     ]);
-    return answers.every(({ result, again }) => result === OK && !again);
+    return answers.every(({ result, isLate }) => result === OK && !isLate);
   }
 }

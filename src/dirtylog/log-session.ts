@@ -42,12 +42,12 @@ export interface LogSessionOptions {
 export interface SessionAnswer {
   readonly result: IoResult;
   readonly data: Uint8Array;
-  /** It was sent more than once, and may have been carried out after later requests. */
-  readonly again: boolean;
+  /** It had to wait, or was sent more than once: later requests may have overtaken it. */
+  readonly isLate: boolean;
 }
 
 const NO_DATA = new Uint8Array(0);
-const NOBODY: SessionAnswer = { result: ESRCH, data: NO_DATA, again: false };
+const NOBODY: SessionAnswer = { result: ESRCH, data: NO_DATA, isLate: false };
 
 /**
  * - `known`: the server knows the log, and what is marked.
@@ -81,7 +81,7 @@ export class LogSession {
     const answer = await this.#ask(request, ULOG_DEVICE_NAME_BYTES_MAX);
     if (answer.lost) return NOBODY;
     if (answer.result === OK) this.#generation = generation;
-    return answer;
+    return { ...answer, isLate: answer.again };
   }
 
   /**
@@ -112,10 +112,13 @@ export class LogSession {
 
   /** Waits for a server as long as it takes. ESRCH: there is one, and it would not resume. */
   async request(request: UlogRequest, roomBytes: number): Promise<SessionAnswer> {
-    for (let again = false; ; again = true) {
-      if (!this.#isKnown && !(await this.#establish())) return NOBODY;
+    for (let isLate = false; ; isLate = true) {
+      if (!this.#isKnown) {
+        isLate = true;
+        if (!(await this.#establish())) return NOBODY;
+      }
       const answer = await this.#ask(request, roomBytes);
-      if (!answer.lost) return again ? { ...answer, again } : answer;
+      if (!answer.lost) return { ...answer, isLate: isLate || answer.again };
     }
   }
 
@@ -126,7 +129,12 @@ export class LogSession {
       if (outcome !== 'known') return NOBODY;
     }
     const answer = await this.#ask({ type }, roomBytes);
-    return answer.lost ? NOBODY : answer;
+    return answer.lost ? NOBODY : { ...answer, isLate: answer.again };
+  }
+
+  /** Ends as soon as a log waits for a server that is not there, which may be never. */
+  deserted(): Promise<void> {
+    return this.#channel.deserted();
   }
 
   /** Rises when the server may have forgotten what it was told. */

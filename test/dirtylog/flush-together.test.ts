@@ -1,10 +1,11 @@
 /** What is said to a log server of ours at a flush, and what need not be. */
 
 import t, { type Test } from 'tap';
-import { EIO } from '../../src/base/errno.ts';
+import { EIO, ESRCH } from '../../src/base/errno.ts';
 import { type Region, toRegion } from '../../src/base/units.ts';
 import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
 import * as payloads from '../../src/dirtylog/ulog-payloads.ts';
+import { asInTable } from '../../src/dm/device-naming.ts';
 import { FakeLegs, FakeTarget } from '../support/log-fixture.ts';
 import { REGION_SIZE, ScriptedLogServer } from '../support/scripted-log-server.ts';
 
@@ -100,6 +101,41 @@ t.test('whoever asks, suspends or removes finds every clear told', async (t) => 
   await server.until(log.postsuspend() as Promise<number>);
   t.same(server.takeLines(), ['CLEAR_REGION 2', 'FLUSH', 'POSTSUSPEND']);
 });
+
+t.test('a suspend does not wait for clears where the server has gone', async (t) => {
+  const stage = await start();
+  const { server, log } = stage;
+  await mark(stage, 1);
+  await clear(stage, 1);
+  server.wire.cut();
+  t.equal(await server.until(log.postsuspend() as Promise<number>, 10), ESRCH);
+  server.wire.serve(server);
+  server.takeLines();
+  t.equal(await server.until(log.resume() as Promise<number>, 10_000), 0);
+  t.equal(await mark(stage, 1), 0);
+  const said = server.takeLines();
+  t.ok(said.lastIndexOf('MARK_REGION 1') > said.lastIndexOf('CLEAR_REGION 1'), said.join(', '));
+});
+
+t.test(
+  'a clear that waited for a server is overtaken by a mark, which is said again',
+  async (t) => {
+    const stage = await start();
+    const { server, log } = stage;
+    await mark(stage, 1);
+    await clear(stage, 1);
+    server.wire.cut();
+    await server.advance(300);
+    server.wire.serve(server);
+    server.takeLines();
+    // Tells the new server of the log, while the clear still sleeps.
+    await server.until(Promise.resolve(log.status('info', asInTable)), 10);
+    t.equal(await mark(stage, 1), 0);
+    const said = server.takeLines();
+    t.ok(said.includes('CLEAR_REGION 1'), said.join(', '));
+    t.ok(said.lastIndexOf('MARK_REGION 1') > said.lastIndexOf('CLEAR_REGION 1'), said.join(', '));
+  },
+);
 
 t.test('work is asked for when every clear is told: it comes with a mark', async (t) => {
   const { server, log, ...rest } = await start();
