@@ -21,6 +21,8 @@ export async function describeAll(
 
 export interface Chosen {
   readonly names: readonly string[];
+  /** The first of them that there is no device of. */
+  readonly missing: string | undefined;
   /** There is no device at all. */
   readonly isEmpty: boolean;
 }
@@ -41,13 +43,14 @@ export async function chooseDevices(
   const all = await describeAll(shell, options);
   const isEmpty = all.length === 0;
   if (names.length === 0) {
-    return { names: all.filter(selection).map(({ name }) => name), isEmpty };
+    return { names: all.filter(selection).map(({ name }) => name), missing: undefined, isEmpty };
   }
+  const missing = names.find((word) => !all.some((one) => isCalled(one, word)));
   const isChosen = (word: string): boolean => {
     const device = all.find((one) => isCalled(one, word));
     return device === undefined || selection(device);
   };
-  return { names: names.filter(isChosen), isEmpty };
+  return { names: names.filter(isChosen), missing, isEmpty };
 }
 
 function isCalled({ name, number }: DeviceDescription, word: string): boolean {

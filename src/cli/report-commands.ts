@@ -139,7 +139,9 @@ async function runExec(
   options: ReportOptions,
 ): Promise<number> {
   const { exec = '', target } = options;
-  const { names: chosen, isEmpty } = await chooseDevices(shell, names, options);
+  const { names: chosen, missing, isEmpty } = await chooseDevices(shell, names, options);
+  // That there is none is said by the daemon.
+  if (missing !== undefined) return callAndPrint(shell, options, 'info', [{ device: missing }]);
   if (isEmpty) {
     const { NO_DEVICES } = await import('../control/output.ts');
     shell.out(NO_DEVICES);

@@ -70,6 +70,8 @@ t.test('A command that cannot be run is told of, and the others run', async (t) 
   t.match(ran, { status: 0, out: 'found /dev/mapper/b\n' });
   const named = await rig.run('status', '--exec', 'echo', '-S', 'name=a', 'a', 'b');
   t.match(named, { status: 0, out: '/dev/mapper/a\n' });
+  const missing = await rig.run('status', '--exec', 'echo', 'a', 'nosuch');
+  t.match(missing, { status: 1, out: '', err: /^Device does not exist\.\n/ });
   const none = await rig.run('ls', '--exec', '   ');
   t.match(none, { status: 1, err: /--exec/ }, 'a command of no words');
 });
