@@ -36,6 +36,8 @@ export interface Allocation {
   readonly hole: boolean;
 }
 
+export type AllocationLearnt = (count: SectorCount) => void;
+
 export interface BlockDevice {
   /** As the operator named it; used in messages and status lines. */
   readonly name: string;
@@ -51,6 +53,12 @@ export interface BlockDevice {
    * and costs a few system calls at most.
    */
   allocation?(sector: Sector, count: SectorCount): Allocation;
+  /**
+   * Asks whoever knows, where `allocation` alone cannot tell; absent where it always can. `done` is
+   * called once, perhaps at once, and until it returns `allocation` tells what was learnt of the
+   * first so many sectors, 1 to `count`.
+   */
+  learnAllocation?(sector: Sector, count: SectorCount, done: AllocationLearnt): void;
   /**
    * Releases what the device holds. Every submitted bio has ended before; none is submitted after.
    */

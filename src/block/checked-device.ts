@@ -10,9 +10,14 @@
 import { assert } from '../base/assert.ts';
 import { type IoResult, OK } from '../base/errno.ts';
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
-import { allocationOf } from './allocation.ts';
+import { allocationOf, learnAllocation } from './allocation.ts';
 import { Bio, isWriteOp } from './bio.ts';
-import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device.ts';
+import type {
+  Allocation,
+  AllocationLearnt,
+  BlockDevice,
+  DeviceCapabilities,
+} from './block-device.ts';
 import { checkBio, describeBio } from './check-bio.ts';
 
 export interface CheckedDeviceOptions {
@@ -62,6 +67,13 @@ export class CheckedDevice implements BlockDevice {
     assert(known.count > 0 && known.count <= count, `Allocation of ${known.count} sectors`);
     assert(known.zero || !known.hole, 'A hole that does not read as zeros');
     return known;
+  }
+
+  learnAllocation(sector: Sector, count: SectorCount, done: AllocationLearnt): void {
+    learnAllocation(this.#device, sector, count, (known) => {
+      assert(known > 0 && known <= count, `Allocation of ${known} sectors was learnt of ${count}`);
+      done(known);
+    });
   }
 
   /** How many bios have been submitted and have not ended. */

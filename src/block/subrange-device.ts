@@ -6,9 +6,14 @@
 import { assert } from '../base/assert.ts';
 import type { IoResult } from '../base/errno.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
-import { allocationOf } from './allocation.ts';
+import { allocationOf, learnAllocation } from './allocation.ts';
 import { Bio } from './bio.ts';
-import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device.ts';
+import type {
+  Allocation,
+  AllocationLearnt,
+  BlockDevice,
+  DeviceCapabilities,
+} from './block-device.ts';
 import { checkBio } from './check-bio.ts';
 
 export class SubrangeDevice implements BlockDevice {
@@ -65,6 +70,10 @@ export class SubrangeDevice implements BlockDevice {
 
   allocation(sector: Sector, count: SectorCount): Allocation {
     return allocationOf(this.#device, (sector + this.#start) as Sector, count);
+  }
+
+  learnAllocation(sector: Sector, count: SectorCount, done: AllocationLearnt): void {
+    learnAllocation(this.#device, (sector + this.#start) as Sector, count, done);
   }
 
   async close(): Promise<void> {}

@@ -5,7 +5,12 @@
 
 import type { Sector, SectorCount } from '../base/units.ts';
 import type { Bio } from '../block/bio.ts';
-import type { Allocation, BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
+import type {
+  Allocation,
+  AllocationLearnt,
+  BlockDevice,
+  DeviceCapabilities,
+} from '../block/block-device.ts';
 import type { MappedDevice } from './mapped-device.ts';
 
 export class MappedDeviceHandle implements BlockDevice {
@@ -36,6 +41,10 @@ export class MappedDeviceHandle implements BlockDevice {
 
   allocation(sector: Sector, count: SectorCount): Allocation {
     return this.mapped.allocation(sector, count);
+  }
+
+  learnAllocation(sector: Sector, count: SectorCount, done: AllocationLearnt): void {
+    this.mapped.learnAllocation(sector, count, done);
   }
 
   async close(): Promise<void> {

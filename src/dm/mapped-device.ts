@@ -14,14 +14,19 @@ import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import type { Probe } from '../base/probe.ts';
 import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
-import { unknownAllocation } from '../block/allocation.ts';
+import { learnAllocation, unknownAllocation } from '../block/allocation.ts';
 import { type Bio, isWriteOp } from '../block/bio.ts';
-import type { Allocation, BlockDevice, DeviceCapabilities } from '../block/block-device.ts';
+import type {
+  Allocation,
+  AllocationLearnt,
+  BlockDevice,
+  DeviceCapabilities,
+} from '../block/block-device.ts';
 import { EventCounter } from './event-counter.ts';
 import { BioSplitter } from './split-bio.ts';
 import { Table, type TableLimits } from './table.ts';
 import type { TableLine } from './table-line.ts';
-import { REQUEUE } from './target.ts';
+import { REQUEUE, type Target } from './target.ts';
 import type { TargetTypes } from './target-types.ts';
 import type { UnderlyingDevices } from './underlying-devices.ts';
 
@@ -336,13 +341,27 @@ export class MappedDevice implements BlockDevice {
    * that nobody knows yet.
    */
   allocation(sector: Sector, count: SectorCount): Allocation {
+    const there = this.#whereAllocated(sector, count);
+    if (there === null) return unknownAllocation(count);
+    const { target, within } = there;
+    return target.allocation?.(there.sector, within) ?? unknownAllocation(within);
+  }
+
+  learnAllocation(sector: Sector, count: SectorCount, done: AllocationLearnt): void {
+    const there = this.#whereAllocated(sector, count);
+    if (there === null) done(count);
+    else learnAllocation(there.target, there.sector, there.within, done);
+  }
+
+  #whereAllocated(
+    sector: Sector,
+    count: SectorCount,
+  ): { readonly target: Target; readonly sector: Sector; readonly within: SectorCount } | null {
     const table = this.#live;
-    if (table === null || this.#blocked || sector >= table.sizeSectors) {
-      return unknownAllocation(count);
-    }
+    if (table === null || this.#blocked || sector >= table.sizeSectors) return null;
     const { start, length, target } = table.find(sector);
     const within = Math.min(count, start + length - sector) as SectorCount;
-    return target.allocation?.((sector - start) as Sector, within) ?? unknownAllocation(within);
+    return { target, sector: (sector - start) as Sector, within };
   }
 
   #start(bio: Bio): void {

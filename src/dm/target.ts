@@ -9,7 +9,7 @@
 import type { Awaitable } from '../base/awaitable.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
 import type { Bio } from '../block/bio.ts';
-import type { Allocation, BlockDevice } from '../block/block-device.ts';
+import type { Allocation, AllocationLearnt, BlockDevice } from '../block/block-device.ts';
 import type { TargetContext } from './target-context.ts';
 
 /**
@@ -65,8 +65,9 @@ export interface Target {
    * position.
    */
   map(bio: Bio): void;
-  /** As that of a device (`block-device.ts`), with a sector relative to the target's start. */
+  /** As those of a device (`block-device.ts`), with a sector relative to the target's start. */
   allocation?(sector: Sector, count: SectorCount): Allocation;
+  learnAllocation?(sector: Sector, count: SectorCount, done: AllocationLearnt): void;
   /** A suspend has begun: let everything end that a target may be holding back. */
   presuspend(): Promise<void>;
   /** All bios have ended. */

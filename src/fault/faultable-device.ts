@@ -7,9 +7,9 @@
  */
 
 import type { Sector, SectorCount } from '../base/units.ts';
-import { allocationOf, unknownAllocation } from '../block/allocation.ts';
+import { allocationOf, learnAllocation, unknownAllocation } from '../block/allocation.ts';
 import type { Bio } from '../block/bio.ts';
-import type { Allocation, BlockDevice } from '../block/block-device.ts';
+import type { Allocation, AllocationLearnt, BlockDevice } from '../block/block-device.ts';
 import type { ArmedFault } from './armed-fault.ts';
 import { DeviceFilter } from './filter.ts';
 
@@ -65,5 +65,10 @@ export class FaultableDevice extends DeviceFilter {
   allocation(sector: Sector, count: SectorCount): Allocation {
     if (this.faults.active) return unknownAllocation(count);
     return allocationOf(this.next, sector, count);
+  }
+
+  learnAllocation(sector: Sector, count: SectorCount, done: AllocationLearnt): void {
+    if (this.faults.active) done(count);
+    else learnAllocation(this.next, sector, count, done);
   }
 }

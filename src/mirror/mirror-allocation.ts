@@ -12,8 +12,8 @@ import {
   sectorAfter,
   toSector,
 } from '../base/units.ts';
-import { allocationOf, unknownAllocation } from '../block/allocation.ts';
-import type { Allocation } from '../block/block-device.ts';
+import { allocationOf, learnAllocation, unknownAllocation } from '../block/allocation.ts';
+import type { Allocation, AllocationLearnt } from '../block/block-device.ts';
 import { chooseLeg } from './choose-leg.ts';
 import type { Leg } from './leg.ts';
 import type { MirrorSet } from './mirror-set.ts';
@@ -28,6 +28,18 @@ export function mirrorAllocation(set: MirrorSet, sector: Sector, count: SectorCo
   const leg = legThatIsRead(set, inSync);
   if (leg === null) return unknownAllocation(within);
   return allocationOf(leg.device, sectorAfter(leg.offset, sector), within);
+}
+
+/** Of the leg that is read at the beginning of the range; of another one nothing is known then. */
+export function learnMirrorAllocation(
+  set: MirrorSet,
+  sector: Sector,
+  count: SectorCount,
+  done: AllocationLearnt,
+): void {
+  const leg = legThatIsRead(set, set.log.inSyncNow(set.geometry.regionOf(sector)));
+  if (leg === null) done(count);
+  else learnAllocation(leg.device, sectorAfter(leg.offset, sector), count, done);
 }
 
 /** Null where a read fails, or waits for the log. */

@@ -12,7 +12,7 @@ import { RegionGeometry } from '../base/geometry.ts';
 import { type Sector, type SectorCount, toSector } from '../base/units.ts';
 import { Worker } from '../base/worker.ts';
 import type { Bio } from '../block/bio.ts';
-import type { Allocation } from '../block/block-device.ts';
+import type { Allocation, AllocationLearnt } from '../block/block-device.ts';
 import { runBio } from '../block/run-bio.ts';
 import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../dirtylog/dirty-log.ts';
 import { findLogType } from '../dirtylog/log-types.ts';
@@ -24,7 +24,7 @@ import { CopyThrottle } from './copy-throttle.ts';
 import { type KcopydFactory, PiecewiseKcopyd } from './kcopyd.ts';
 import { Leg } from './leg.ts';
 import { type LegIoFactory, ParallelLegIo } from './leg-io.ts';
-import { mirrorAllocation } from './mirror-allocation.ts';
+import { learnMirrorAllocation, mirrorAllocation } from './mirror-allocation.ts';
 import {
   type LogArgs,
   parseFeatures,
@@ -235,6 +235,10 @@ export class MirrorTarget implements Target {
 
   allocation(sector: Sector, count: SectorCount): Allocation {
     return mirrorAllocation(this.#set, sector, count);
+  }
+
+  learnAllocation(sector: Sector, count: SectorCount, done: AllocationLearnt): void {
+    learnMirrorAllocation(this.#set, sector, count, done);
   }
 
   /** In the order of specification 6.2. */

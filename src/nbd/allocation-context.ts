@@ -15,6 +15,7 @@ const RUNS_MAX = 512;
 export function allocationContext(device: BlockDevice): MetaContext {
   return {
     name: 'base:allocation',
+    asksDevice: true,
     status({ offset, length, extentsMax }) {
       const list = new ExtentList(extentsMax);
       const end = offset + length;
@@ -27,6 +28,24 @@ export function allocationContext(device: BlockDevice): MetaContext {
       return list.extents;
     },
   };
+}
+
+/** The first so many bytes of the range can be told when `done` is called, until it returns. */
+export function learnBytes(
+  device: BlockDevice,
+  offset: number,
+  length: number,
+  done: (length: number) => void,
+): void {
+  const sector = Math.floor(offset / SECTOR_SIZE) as Sector;
+  const end = Math.min(Math.ceil((offset + length) / SECTOR_SIZE), device.sizeSectors);
+  if (device.learnAllocation === undefined || end <= sector) {
+    done(length);
+    return;
+  }
+  device.learnAllocation(sector, (end - sector) as SectorCount, (known) => {
+    done(Math.min(length, (sector + known) * SECTOR_SIZE - offset));
+  });
 }
 
 /** How many of the bytes from `offset` on are known to read as zeros; 0 where nothing is known. */

@@ -16,6 +16,8 @@ export interface StatusRange {
 export interface MetaContext {
   /** `namespace:leaf`, as clients ask for it. */
   readonly name: string;
+  /** What it tells is better where the device has learnt about the range just before. */
+  readonly asksDevice?: true;
   /**
    * The status of the range from its beginning on, at one instant, from memory or nearly so:
    * consecutive extents, at least one, neighbours different, none behind the range. They may end

@@ -1,10 +1,13 @@
 /** Metadata contexts, sparse reads and block status as other people's clients see them. */
 
-import { readFileSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
+import { ForeignServer } from '../support/foreign-server.ts';
 import { KIB, MIB, MirrorFiles } from '../support/mirror-files.ts';
 import { mustRun } from '../support/run-program.ts';
+import { ServerProcess } from '../support/server-process.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { requireTool } from '../support/tools.ts';
 
 const SIZE = 64 * MIB;
@@ -239,4 +242,44 @@ t.test('nbdsh: contexts, block status, DF, FAST_ZERO and errors as libnbd has th
       'no error',
     ]);
   });
+});
+
+t.test('a mirror of remote legs has the holes that their servers tell of', async (t) => {
+  if (!requireTool(t, 'nbdinfo', 'qemu-io', 'qemu-img', 'nbdkit', 'qemu-nbd')) return;
+  for (const program of ['nbdkit', 'qemu-nbd'] as const) {
+    const directory = tempDir(t);
+    const legs = ['a', 'b'].map((name) => {
+      const image = join(directory, `${name}.img`);
+      writeFileSync(image, '');
+      truncateSync(image, SIZE);
+      return new ForeignServer(t, program, { directory, name, image });
+    });
+    for (const leg of legs) await leg.start();
+    const args = ['--nosync', ...legs.flatMap((leg) => ['--leg', leg.uri()])];
+    const server = await ServerProcess.start(t, { directory, args });
+    t.same(await nbdMap(server.uri, 'base:allocation'), ['0+65536 3 hole,zero'], program);
+    const write = ['-c', 'write -P 7 1M 1M', '-c', 'write -P 8 32M 64K', '-c', 'write -P 9 513 1'];
+    await mustRun(['qemu-io', '-f', 'raw', ...write, server.uri]);
+    const expected = [
+      '0+4 0 data',
+      '4+1020 3 hole,zero',
+      '1024+1024 0 data',
+      '2048+30720 3 hole,zero',
+      '32768+64 0 data',
+      '32832+32704 3 hole,zero',
+    ];
+    t.same(
+      await nbdMap(server.uri, 'base:allocation'),
+      expected,
+      `${program}, and what is written`,
+    );
+    const copy = join(directory, 'copy.img');
+    await mustRun(['qemu-img', 'convert', '-f', 'raw', '-O', 'raw', server.uri, copy]);
+    t.ok(readFileSync(copy).equals(readFileSync(legs[0]!.image)), 'a copy is equal');
+    t.ok(statSync(copy).blocks * 512 < 2 * MIB, 'and as sparse');
+    await legs[0]!.kill();
+    const after = await nbdMap(server.uri, 'base:allocation');
+    t.ok(after.length > 0, `a leg is gone: ${after}`);
+    await server.stop();
+  }
 });

@@ -105,6 +105,7 @@ export class RemoteMachine {
       tls: null,
       exportName: 'data',
       form: 'structured',
+      contexts: ['base:allocation'],
       connections,
       handshakeMsMax: 1000,
       reconnectMs,

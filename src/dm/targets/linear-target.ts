@@ -1,7 +1,7 @@
 /** The `linear` target: a stretch of one device. Counterpart: dm-linear. */
 
 import { toSector } from '../../base/units.ts';
-import { allocationOf } from '../../block/allocation.ts';
+import { allocationOf, learnAllocation } from '../../block/allocation.ts';
 import { statelessLife } from '../stateless-target.ts';
 import type { TargetType } from '../target.ts';
 import { forwardBio } from './forward-bio.ts';
@@ -34,6 +34,8 @@ export const linearTargetType: TargetType = {
       map: (bio) => forwardBio(bio, stretch),
       allocation: (sector, count) =>
         allocationOf(stretch.device, toSector(stretch.offset + sector), count),
+      learnAllocation: (sector, count, done) =>
+        learnAllocation(stretch.device, toSector(stretch.offset + sector), count, done),
       status: (kind, nameOf) =>
         kind === 'table' ? `${nameOf(stretch.device)} ${stretch.offset}` : '',
       measure: (nameOf) => `device_name=${nameOf(stretch.device)},start=${stretch.offset}`,

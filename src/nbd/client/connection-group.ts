@@ -20,6 +20,8 @@ export interface ConnectionGroupOptions {
   readonly tls: TlsUpgrade | null;
   readonly exportName: string;
   readonly form: ReplyForm;
+  /** Metadata contexts to be selected where the server has them. */
+  readonly contexts: readonly string[];
   readonly connections: number;
   readonly clock: Clock;
   /** Of each connection. */
@@ -69,14 +71,14 @@ export class ConnectionGroup {
   }
 
   #open(): void {
-    const { connect, tls, clock, handshakeMsMax, exportName, form } = this.#options;
+    const { connect, tls, clock, handshakeMsMax, exportName, form, contexts } = this.#options;
     this.#connections.push(
       new ClientConnection({
         connect,
         tls,
         clock,
         handshakeMsMax,
-        negotiation: negotiateTransmission({ exportName, form, contexts: [] }),
+        negotiation: negotiateTransmission({ exportName, form, contexts }),
         onReady: (negotiated) => this.#ready(negotiated),
         onLost: (error, unanswered) => this.#lose(error, unanswered),
         onClosed: () => this.#closed(),

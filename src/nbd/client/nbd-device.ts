@@ -18,14 +18,27 @@
 import { unreachable } from '../../base/assert.ts';
 import { EIO, EROFS, type IoResult, OK } from '../../base/errno.ts';
 import { NBD_PAYLOAD_BYTES_ADVERTISED } from '../../base/limits.ts';
-import { bytesToSectors, SECTOR_SIZE, type SectorCount } from '../../base/units.ts';
+import {
+  bytesToSectors,
+  SECTOR_SIZE,
+  type Sector,
+  type SectorCount,
+  sectorsToBytes,
+} from '../../base/units.ts';
+import { unknownAllocation } from '../../block/allocation.ts';
 import { type Bio, isWriteOp } from '../../block/bio.ts';
-import type { BlockDevice, DeviceCapabilities } from '../../block/block-device.ts';
+import type {
+  Allocation,
+  AllocationLearnt,
+  BlockDevice,
+  DeviceCapabilities,
+} from '../../block/block-device.ts';
 import { checkBio, describeBio } from '../../block/check-bio.ts';
 import { NBD_ERRORS, nbdErrorName, TRANSMISSION_FLAGS } from '../constants.ts';
 import { fromNbdError } from '../errno-map.ts';
 import { ClientRequest } from './client-request.ts';
 import type { ClientNegotiated } from './negotiation.ts';
+import { RemoteHoles } from './remote-holes.ts';
 import { type RemoteAbilities, RemoteJob } from './remote-job.ts';
 import type { RemoteLink } from './remote-link.ts';
 import { Replay } from './replay.ts';
@@ -87,6 +100,7 @@ export class NbdDevice implements BlockDevice {
   #ownFlush: RemoteJob | null = null;
   readonly #spareJobs: RemoteJob[] = [];
   readonly #spareRequests: ClientRequest[] = [];
+  readonly #holes: RemoteHoles | null;
   readonly #answered = (request: ClientRequest): void => this.#requestEnded(request);
 
   constructor(options: NbdDeviceOptions) {
@@ -103,6 +117,11 @@ export class NbdDevice implements BlockDevice {
     this.#unflushedBytesMax = options.unflushedBytesMax ?? UNFLUSHED_BYTES_MAX;
     const keeps = options.reconnects && this.#abilities.flush && !this.capabilities.readOnly;
     this.#unflushed = keeps ? new UnflushedWrites() : null;
+    const sizeBytes = sectorsToBytes(this.sizeSectors);
+    const submit = (request: ClientRequest): void => this.#link.submit(request);
+    const blockSize = this.logicalBlockSize;
+    const tellsHoles = negotiated.contexts.size === 1;
+    this.#holes = tellsHoles ? new RemoteHoles({ blockSize, sizeBytes, submit }) : null;
     this.#link.listen({
       onDown: (unanswered) => this.#wentDown(unanswered),
       onUp: () => this.#cameBack(),
@@ -141,6 +160,7 @@ export class NbdDevice implements BlockDevice {
       bio.fail(this.#flushFailure, this.#flushDetail(bio));
       return;
     }
+    if (bio.op !== 'read') this.#holes?.writes(bio);
     const job = this.#spareJobs.pop() ?? new RemoteJob();
     job.set(bio);
     if (this.#waiting.length === 0 && this.#whyWait(job) === null) {
@@ -149,6 +169,16 @@ export class NbdDevice implements BlockDevice {
     }
     this.#waiting.push(job);
     this.#pump();
+  }
+
+  /** Known only while somebody learns it: the server may have forgotten, or others may write. */
+  allocation(sector: Sector, count: SectorCount): Allocation {
+    return this.#holes?.at(sector, count) ?? unknownAllocation(count);
+  }
+
+  learnAllocation(sector: Sector, count: SectorCount, done: AllocationLearnt): void {
+    if (this.#holes === null || !this.#isOpen) done(count);
+    else this.#holes.ask(sector, count, done);
   }
 
   /** Fails at once where it would wait for its server, now or later: before a stop. */
@@ -160,6 +190,7 @@ export class NbdDevice implements BlockDevice {
     this.#failure ??= `"${this.name}" was closed`;
     this.#isOpen = false;
     this.#replay?.abandon();
+    this.#holes?.abandon();
     await this.#link.close();
   }
 
@@ -300,6 +331,7 @@ export class NbdDevice implements BlockDevice {
     this.#isOpen = false;
     this.#replay?.abandon();
     this.#replay = null;
+    this.#holes?.abandon();
     for (const request of unanswered) this.#recycle(request);
   }
 

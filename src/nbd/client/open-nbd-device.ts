@@ -13,6 +13,7 @@ import type { TlsUpgrade } from '../tls.ts';
 import type { UriTls } from '../uri.ts';
 import { NbdDevice, sizeOf } from './nbd-device.ts';
 import { NbdConnectionError, NbdRefusal } from './nbd-error.ts';
+import { ALLOCATION_CONTEXT } from './remote-holes.ts';
 import { RemoteLink } from './remote-link.ts';
 import { parseRemoteName, type RemoteName, remoteIdentity } from './remote-name.ts';
 
@@ -46,6 +47,7 @@ export async function openNbdDevice(
       tls,
       exportName: remote.exportName,
       form: 'structured',
+      contexts: [ALLOCATION_CONTEXT],
       connections,
       handshakeMsMax: NBD_HANDSHAKE_MS_MAX,
       reconnectMs,

@@ -29,6 +29,7 @@ export interface RemoteLinkOptions {
   readonly tls: TlsUpgrade | null;
   readonly exportName: string;
   readonly form: ReplyForm;
+  readonly contexts: readonly string[];
   readonly connections: number;
   readonly handshakeMsMax: number;
   /** How long to try again after a loss; 0: not at all. */
