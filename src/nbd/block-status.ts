@@ -8,8 +8,9 @@
 
 import { assert } from '../base/assert.ts';
 import type { Clock } from '../base/clock.ts';
-import { OK } from '../base/errno.ts';
 import { NBD_STATUS_EXTENTS_MAX } from '../base/limits.ts';
+import type { BlockDevice } from '../block/block-device.ts';
+import { learnBytes } from './allocation-context.ts';
 import type { ContextStatus, StatusExtent } from './codec/status-codec.ts';
 import type { SelectedContext } from './meta-context.ts';
 import type { PendingRequest } from './pending-request.ts';
@@ -49,7 +50,8 @@ function checkExtents(
 
 export class StatusTurns {
   readonly #clock: Clock;
-  readonly #finish: (pending: PendingRequest, result: typeof OK) => void;
+  readonly #device: BlockDevice;
+  readonly #finish: (pending: PendingRequest) => void;
   readonly #waiting: PendingRequest[] = [];
   /** How many may still be finished in the present turn. */
   #left = PER_TURN;
@@ -58,8 +60,9 @@ export class StatusTurns {
     while (this.#left > 0 && this.#waiting.length > 0) this.#run(this.#waiting.shift()!);
   };
 
-  constructor(clock: Clock, finish: (pending: PendingRequest, result: typeof OK) => void) {
+  constructor(clock: Clock, device: BlockDevice, finish: (pending: PendingRequest) => void) {
     this.#clock = clock;
+    this.#device = device;
     this.#finish = finish;
   }
 
@@ -72,6 +75,15 @@ export class StatusTurns {
   #run(pending: PendingRequest): void {
     if (this.#left === PER_TURN) this.#clock.defer(this.#nextTurn);
     this.#left -= 1;
-    this.#finish(pending, OK);
+    if (pending.contexts.some(({ context }) => context.asksDevice === true)) this.#learn(pending);
+    else this.#finish(pending);
+  }
+
+  /** What must be asked for may be known of the beginning only: a client comes back. */
+  #learn(pending: PendingRequest): void {
+    learnBytes(this.#device, pending.offset, pending.length, (length) => {
+      pending.length = length;
+      this.#finish(pending);
+    });
   }
 }

@@ -20,7 +20,7 @@ import {
   NBD_ZERO_SLICE_BYTES,
 } from '../base/limits.ts';
 import type { ByteRequest } from '../block/byte-request.ts';
-import { learnBytes, zeroBytesAt } from './allocation-context.ts';
+import { zeroBytesAt } from './allocation-context.ts';
 import { StatusTurns, statusOf } from './block-status.ts';
 import type { BufferPool } from './buffer-pool.ts';
 import type { FrameReader } from './codec/frame-reader.ts';
@@ -95,7 +95,11 @@ export class Transmission {
     const stopping = (): boolean => context.stopping();
     this.#intake = new RequestIntake(context.negotiated, context.reader, stopping);
     this.#header = this.#intake.header;
-    this.#statusTurns = new StatusTurns(context.clock, (pending) => this.#answerStatus(pending));
+    this.#statusTurns = new StatusTurns(
+      context.clock,
+      context.negotiated.export.device,
+      (pending) => this.#finish(pending, OK),
+    );
   }
 
   get unanswered(): number {
@@ -332,19 +336,6 @@ export class Transmission {
     pending.request.op = pending.zeroesFromMemory ? 'write' : 'write-zeroes';
     pending.request.data = null;
     if (pending.zeroesFromMemory) pending.sliceBytes = NBD_ZERO_SLICE_BYTES;
-  }
-
-  /** What is not known at once may be known of the beginning only: a client comes back. */
-  #answerStatus(pending: PendingRequest): void {
-    const { device } = this.#negotiated.export;
-    const asksHoles = pending.contexts.some(({ context }) => context.asksDevice === true);
-    if (!asksHoles) this.#finish(pending, OK);
-    else {
-      learnBytes(device, pending.offset, pending.length, (length) => {
-        pending.length = length;
-        this.#finish(pending, OK);
-      });
-    }
   }
 
   #submitSlice(pending: PendingRequest): void {

@@ -63,11 +63,11 @@ export const CANARIES: readonly Canary[] = [
   { name: 'injected-plaintext', mistake: 'the clear goes on behind STARTTLS', isGullible: true },
   {
     name: 'lost-request',
-    mistake: 'a discard of the first block never ends',
+    mistake: 'a discard that begins in the first page never ends',
     onDevice: (device) => {
       const submit = device.submit.bind(device);
       device.submit = (bio) => {
-        if (bio.op !== 'discard' || bio.sector !== 0) submit(bio);
+        if (bio.op !== 'discard' || bio.sector >= 8) submit(bio);
       };
     },
   },
