@@ -15,8 +15,8 @@ import type { Program } from './program.ts';
 import { Timing } from './timing.ts';
 import { type Comparison, type Departure, departureNote } from './transcript.ts';
 
-/** Timings tried for a step that differs. */
-const ATTEMPTS = 400;
+/** Timings tried for a step that differs: the rarest that is known takes 600 on average. */
+const ATTEMPTS = 3000;
 /** Steps before it that may be at the bottom of it. */
 const STEPS_BACK_MAX = 4;
 /** What the emulator does for once as the kernel may do it. */

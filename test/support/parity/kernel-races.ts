@@ -110,13 +110,17 @@ export function lateTargetType(type: TargetType, options: RacingOptions): Target
     ...{ name, version },
     create: async (context, args) => {
       const target = await type.create(context, args);
-      makeLate(target, options);
+      makeLate(target, () => options.timing.targetMs(name), options);
       return target;
     },
   };
 }
 
-function makeLate(target: Target, { clock, timing, note }: RacingOptions): void {
+function makeLate(
+  target: Target,
+  delayMs: () => number,
+  { clock, timing, note }: RacingOptions,
+): void {
   const map = target.map.bind(target);
   const presuspend = target.presuspend.bind(target);
   let isSuspending = false;
@@ -126,7 +130,7 @@ function makeLate(target: Target, { clock, timing, note }: RacingOptions): void 
   const mapLate = (bio: Bio): void => {
     const request = bio.context as object;
     const now = clock.now();
-    const at = Math.max(now + timing.delayMs(), last.get(request) ?? 0);
+    const at = Math.max(now + delayMs(), last.get(request) ?? 0);
     last.set(request, at);
     if (at === now) mapNow(bio);
     else clock.after(at - now, () => mapNow(bio));

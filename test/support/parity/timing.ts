@@ -14,6 +14,7 @@ const REQUEST_MS = 0.01;
 export class Timing {
   readonly #seeds: readonly number[];
   #prng: Prng | null = null;
+  #onlyMirrorsAreLate = false;
 
   /** A seed for each step, 0 for the plain timing; those that are not there are 0. */
   constructor(seeds: readonly number[] = []) {
@@ -23,6 +24,8 @@ export class Timing {
   beginStep(step: number): void {
     const seed = this.#seeds[step] ?? 0;
     this.#prng = seed === 0 ? null : new Prng(seed);
+    // Where everything may be late, that all but one thing is in time is next to never drawn.
+    this.#onlyMirrorsAreLate = this.#prng?.chance(1, 2) ?? false;
   }
 
   requestMs(): number {
@@ -32,6 +35,11 @@ export class Timing {
   /** Of whatever may come late. */
   delayMs(): number {
     return this.#prng === null ? 0 : this.#draw(this.#prng, 0);
+  }
+
+  /** Of a request to a target of that type. */
+  targetMs(type: string): number {
+    return this.#onlyMirrorsAreLate && type !== 'mirror' ? 0 : this.delayMs();
   }
 
   /** Whether the kernel does, where it may or may not, what we depart from; see kernel-races.ts. */
