@@ -102,18 +102,10 @@ export class FileDevice implements BlockDevice {
     this.#readsCached = options.aio === 'auto' && !options.isVolatile;
     this.#sync = new DataSync(options.name, (onEnd) => fdatasync(options.fd, onEnd));
     // What lives in memory is not waited for.
-    const policy = options.aio;
     const meter = options.isVolatile ? null : options.meter;
-    this.#readLane = new Lane({
-      policy,
-      inlineBytesMax: INLINE_BYTES_MAX,
-      meter,
-    });
-    this.#writeLane = new Lane({
-      policy,
-      inlineBytesMax: INLINE_BYTES_MAX,
-      meter,
-    });
+    const lane = { policy: options.aio, inlineBytesMax: INLINE_BYTES_MAX, meter };
+    this.#readLane = new Lane(lane);
+    this.#writeLane = new Lane(lane);
   }
 
   /** Storage was found to be too slow for the event loop, so that the pool does the work. */

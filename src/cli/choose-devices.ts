@@ -38,6 +38,7 @@ export async function chooseDevices(
   names: readonly string[],
   options: Choosing,
 ): Promise<Chosen> {
+  const { isCalled } = await import('../control/device-description.ts');
   const { parseSelection } = await import('../control/selection.ts');
   const selection = parseSelection(options.select ?? '');
   const all = await describeAll(shell, options);
@@ -51,11 +52,6 @@ export async function chooseDevices(
     return device === undefined || selection(device);
   };
   return { names: names.filter(isChosen), missing, isEmpty };
-}
-
-function isCalled({ name, number }: DeviceDescription, word: string): boolean {
-  const minor = number.slice(number.indexOf(':') + 1);
-  return [name, `/dev/mapper/${name}`, number, `/dev/dm-${minor}`].includes(word);
 }
 
 /**

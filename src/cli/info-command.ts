@@ -187,15 +187,10 @@ function splitnameCommand(shell: Shell): Command {
           return refuse('no-name', problem, 'Incorrect number of arguments.');
         }
         const { formatReport } = await import('../control/info-columns.ts');
-        const { NAME_PART_FIELDS } = await import('../control/device-fields.ts');
-        const section = {
-          title: 'Mapped Device Name Components',
-          all: 'splitname_all',
-          fields: NAME_PART_FIELDS,
-        };
+        const { SPLIT_NAME } = await import('../control/device-fields.ts');
         const usual = 'vg_name,lv_name,lv_layer';
         const rows = [{ name, subsystem }];
-        shell.out(formatReport([section], usual, rows, columnOptions(options)));
+        shell.out(formatReport([SPLIT_NAME], usual, rows, columnOptions(options)));
         return 0;
       };
       shell.end(await reportErrors(shell, {}, run));

@@ -92,8 +92,14 @@ export function numberOf({ minor }: MappedDevice): string {
   return `${MAPPED_DEVICE_MAJOR}:${minor}`;
 }
 
-export function minorOf({ number }: DeviceDescription): string {
+export function minorOf({ number }: Pick<DeviceDescription, 'number'>): string {
   return number.slice(number.indexOf(':') + 1);
+}
+
+/** Whether a word of a command line means the device: its name, number, or path of either. */
+export function isCalled(device: DeviceDescription, word: string): boolean {
+  const { name, number } = device;
+  return [name, `/dev/mapper/${name}`, number, `/dev/dm-${minorOf(device)}`].includes(word);
 }
 
 /** Which slots are filled, such as "Live" or "Live & Inactive". */

@@ -156,8 +156,8 @@ const RELATIONS: FieldSection = {
   ],
 };
 
-function blockDeviceName({ name, number, mapped }: DeviceDescription['uses'][number]): string {
-  return mapped ? `dm-${number.slice(number.indexOf(':') + 1)}` : name;
+function blockDeviceName(used: DeviceDescription['uses'][number]): string {
+  return used.mapped ? `dm-${minorOf(used)}` : used.name;
 }
 
 /** Of a name that is LVM's. */
@@ -166,25 +166,28 @@ export interface SplitRow {
   readonly subsystem: string;
 }
 
-export const NAME_PART_FIELDS: readonly Field<SplitRow>[] = [
-  text<SplitRow>(['vg_name', 'VG', 4, 'LVM Volume Group name.'], (row) => partsOf(row).group),
-  text<SplitRow>(['lv_name', 'LV', 4, 'LVM Logical Volume name.'], (row) => partsOf(row).volume),
-  text<SplitRow>(['lv_layer', 'LVLayer', 7, 'LVM device layer.'], (row) => partsOf(row).layer),
-];
+export const SPLIT_NAME: FieldSection<SplitRow> = {
+  title: 'Mapped Device Name Components',
+  all: 'splitname_all',
+  fields: [
+    text(['vg_name', 'VG', 4, 'LVM Volume Group name.'], (row) => partsOf(row).group),
+    text(['lv_name', 'LV', 4, 'LVM Logical Volume name.'], (row) => partsOf(row).volume),
+    text(['lv_layer', 'LVLayer', 7, 'LVM device layer.'], (row) => partsOf(row).layer),
+  ],
+};
 
 function partsOf({ name, subsystem }: SplitRow) {
   return subsystem === 'LVM' ? splitName(name) : { group: '', volume: '', layer: '' };
 }
 
 const NAME_PARTS: FieldSection = {
-  title: 'Mapped Device Name Components',
-  all: 'splitname_all',
+  ...SPLIT_NAME,
   fields: [
     text(
       ['subsystem', 'Subsys', 6, 'Userspace subsystem responsible for this device.'],
       ({ uuid }) => subsystemOf(uuid),
     ),
-    ...NAME_PART_FIELDS.map(
+    ...SPLIT_NAME.fields.map(
       (field): Field => ({
         ...field,
         value: ({ name, uuid }) => field.value({ name, subsystem: subsystemOf(uuid) }),

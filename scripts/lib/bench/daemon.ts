@@ -3,10 +3,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { openSync, readFileSync } from 'node:fs';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { askLogServer, type LogServerStatus } from '../../../src/daemon/logd-status.ts';
+import { startEtcd as startMembers } from '../../../test/support/etcd.ts';
 import type { Workbench } from './workbench.ts';
 
 const READY_MS_MAX = 30_000;
@@ -66,16 +66,12 @@ export class Daemon {
 
 /** One member, in memory; where it takes requests. */
 export async function startEtcd(bench: Workbench): Promise<string> {
-  const [client, peer] = await Promise.all([freeUrl(), freeUrl()]);
-  const directory = bench.makeDirectory();
-  const words = [
-    ...['etcd', '--name', 'bench', '--data-dir', join(directory, 'data')],
-    ...['--listen-client-urls', client, '--advertise-client-urls', client],
-    ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-    ...['--initial-cluster', `bench=${peer}`],
-  ];
-  bench.keep(await Daemon.start(words, directory, () => isHealthy(client)));
-  return client;
+  const teardown = (task: () => unknown): void => {
+    const end = async (): Promise<void> => void (await task());
+    bench.keep({ stop: end, kill: () => void end() });
+  };
+  const [member] = await startMembers({ teardown }, bench.makeDirectory());
+  return member!.url;
 }
 
 export interface Logd {
@@ -92,21 +88,4 @@ export async function startLogd(bench: Workbench, more: readonly string[] = []):
   const daemon = await Daemon.start(words, directory, ({ said }) => said.includes('ready:'));
   bench.keep(daemon);
   return { socket, daemon, status: () => askLogServer(socket) };
-}
-
-async function isHealthy(url: string): Promise<boolean> {
-  try {
-    const response = await fetch(`${url}/health`);
-    return ((await response.json()) as { health?: unknown }).health === 'true';
-  } catch {
-    return false;
-  }
-}
-
-async function freeUrl(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as { port: number };
-  await once(server.close(), 'close');
-  return `http://127.0.0.1:${port}`;
 }
