@@ -193,7 +193,12 @@ export class ClusteredLog implements ServedLog {
 
   lease(): UlogLease {
     const { epoch } = this.#replica;
-    if (!this.#isLive || !this.#membership.isEntitled) return { remainingMs: 0, epoch };
+    if (!this.#isLive) return { remainingMs: 0, epoch };
+    if (!this.#membership.isEntitled) {
+      // A mirror whose marks are all stored asks for nothing else until it may write.
+      this.#membership.comeBack();
+      return { remainingMs: 0, epoch };
+    }
     return { remainingMs: Math.floor(this.#options.context.lease.remainingMs), epoch };
   }
 

@@ -74,13 +74,13 @@ export class LogServer {
   disconnected(client: LogClient): void {
     this.#open.delete(client);
     const { orphans } = this.#options;
-    const isLeft = (instance: LogInstance): boolean =>
-      instance.client === client && instance.state === 'resumed';
-    if (orphans === undefined || ![...this.#instances.values()].some(isLeft)) return;
+    const left = [...this.#instances.values()].filter((instance) => instance.client === client);
+    if (orphans === undefined || left.length === 0) return;
     orphans.clock.after(orphans.afterMs, () => {
       if (this.#isStopping) return;
-      for (const instance of this.#instances.values()) {
-        if (isLeft(instance)) void instance.orphaned();
+      // Only now: its RESUME may have been on the way.
+      for (const instance of left) {
+        if (instance.client === client && instance.state === 'resumed') void instance.orphaned();
       }
     });
   }

@@ -95,6 +95,12 @@ export class Membership {
     }
   }
 
+  /** As `entitled`, where nobody waits for it. */
+  comeBack(): void {
+    const { lease } = this.#options.context;
+    if (lease.isGood && this.#rejoining === null) void this.entitled();
+  }
+
   /** Whoever waits gives up. */
   abandon(): void {
     this.#isAbandoned = true;

@@ -41,7 +41,6 @@ const START_PATIENCE_MS = 10_000;
 export class NodeLease {
   readonly #options: NodeLeaseOptions;
   readonly #waiters = new Set<(isGood: boolean) => void>();
-  readonly #watchers = new Set<() => void>();
   #id: string | null = null;
   #goodUntilMs = Number.NEGATIVE_INFINITY;
   #generation = 0;
@@ -122,12 +121,6 @@ export class NodeLease {
     return new Promise((resolve) => this.#waiters.add(resolve));
   }
 
-  /** Is told of every new lease. */
-  onRenewed(watcher: () => void): { close(): void } {
-    this.#watchers.add(watcher);
-    return { close: () => void this.#watchers.delete(watcher) };
-  }
-
   /** Given back, others need not wait for the lease to end. */
   async stop({ giveBack }: { readonly giveBack: boolean }): Promise<void> {
     this.#isStopped = true;
@@ -203,7 +196,6 @@ export class NodeLease {
     this.#generation += 1;
     if (this.#generation > 1) log.warn('lease: another one', { node });
     this.#confirm(askedAtMs);
-    for (const watcher of [...this.#watchers]) watcher();
     return null;
   }
 

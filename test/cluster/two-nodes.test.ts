@@ -41,4 +41,33 @@ for (const implementation of ['clustered-core', 'clustered-disk'] as const) {
     for (let region = 0; region < REGIONS; region++) t.notOk(cluster.legsDifferIn(region));
     t.same(cluster.violations, []);
   });
+
+  t.test(`${implementation}: a lease ends while its mirror asks for nothing else`, async (t) => {
+    const { cluster, a } = await started({ seed: '3', implementation, nosync: true });
+    const written = a.write(1);
+    await cluster.untilTrue('marked', () => cluster.replica.isMarked('a', 1));
+    // The write stands before the legs, with its mark stored.
+    a.mirrorClock.stop();
+    a.isPartitioned = true;
+    await cluster.untilTrue('it is given up', () => !cluster.replica.nodes.includes('a'));
+    a.isPartitioned = false;
+    await cluster.pass(LEASE_MS);
+    a.mirrorClock.go();
+    t.equal(await cluster.until(written, 2 * LEASE_MS), 0);
+    t.same(cluster.replica.nodes, ['a', 'b']);
+    t.same(cluster.violations, []);
+  });
+
+  t.test(`${implementation}: a mirror dies over its resume, and stays away`, async (t) => {
+    const cluster = new SimCluster({ seed: '4', implementation, nosync: true });
+    const [a, b] = [cluster.node('a'), cluster.node('b')];
+    await cluster.until(a.start());
+    await cluster.until(b.startServer());
+    void b.startMirror();
+    await cluster.untilTrue('it comes', () => cluster.replica.nodes.includes('b'));
+    b.killMirror();
+    await cluster.pass(3 * LEASE_MS);
+    t.same(cluster.replica.nodes, ['a'], 'its log server is there, and gives it up');
+    t.same(cluster.violations, []);
+  });
 }

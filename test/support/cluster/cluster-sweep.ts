@@ -165,6 +165,13 @@ async function finish(cluster: SimCluster): Promise<void> {
     cluster.fail(`${(error as Error).message}: ${replica.syncCount} in sync, ${nodes}`);
     return;
   }
+  for (const node of cluster.nodes) {
+    try {
+      await cluster.until(node.write(0));
+    } catch (error) {
+      cluster.fail(`${node.name} writes no more: ${(error as Error).message}`);
+    }
+  }
   for (let region = 0; region < REGIONS; region++) {
     if (cluster.legsDifferIn(region)) cluster.fail(`region ${region} differs in the end`);
     for (const node of cluster.nodes) {

@@ -70,6 +70,14 @@ export class SoakNode {
     }
   }
 
+  /** What its processes know and said last, for people. */
+  async tell(): Promise<string> {
+    const { bed } = this.#options;
+    const status = JSON.stringify(await bed.status(this.name));
+    const said = [...this.#running].map(([part, { stderr }]) => `${part}: ${stderr.slice(-4000)}`);
+    return [status, ...said].join('\n');
+  }
+
   async kill(part: Part): Promise<void> {
     await this.#end(part, 'SIGKILL');
   }

@@ -135,7 +135,6 @@ class Soak {
     for (const member of this.#bed.members) if (!member.isRunning) member.start();
     await Promise.all(this.#nodes.map((node) => node.bringUp()));
     await Promise.all(this.#nodes.map((node) => node.stopWriting()));
-    const [first] = this.#nodes;
     const { history } = this.#observer;
     const isClean = (): boolean => {
       const { revision } = history;
@@ -144,8 +143,7 @@ class Soak {
     try {
       await waitUntil('all in sync and unmarked', isClean, HEALED_MS_MAX);
     } catch (error) {
-      const told = JSON.stringify(await this.#bed.status(first!.name));
-      this.#fail(`${(error as Error).message}: ${history.describe()}; ${told}`);
+      this.#fail(`${(error as Error).message}: ${history.describe()}`);
       return;
     }
     const differing = this.#bed.differingRegions();
@@ -192,6 +190,11 @@ class Soak {
   #fail(what: string): void {
     this.#violations.push(`${Math.round(this.#elapsedMs)} ms: ${what}`);
     this.#say(`VIOLATION ${what}`);
+    if (this.#violations.length > 1) return;
+    // Nobody can look at the processes once the test has ended.
+    for (const node of this.#nodes) {
+      void node.tell().then((told) => this.#say(`${node.name} was then:\n${told}`));
+    }
   }
 
   #say(line: string): void {
