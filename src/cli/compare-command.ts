@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { parseByteSize } from '../base/byte-size.ts';
 import { UserError } from '../base/failure.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
+import { printOut } from './standard-output.ts';
 
 interface CompareOptions {
   readonly log?: string;
@@ -64,7 +65,7 @@ async function compare(words: readonly string[], options: CompareOptions): Promi
   const text = options.json
     ? `${JSON.stringify(comparisonToJson(comparison), null, 2)}\n`
     : formatComparison(comparison, { rangesMax });
-  process.stdout.write(text);
+  printOut(text);
   return exitStatusOf(comparison);
 }
 

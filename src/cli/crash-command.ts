@@ -5,6 +5,7 @@
 
 import { Command } from 'commander';
 import { UserError } from '../base/failure.ts';
+import { printOut } from './standard-output.ts';
 
 export interface CrashOptions {
   readonly list?: boolean;
@@ -42,7 +43,7 @@ export function crashCommand(end: (status: number) => void): Command {
         '  nbd-mirror crash --scenario single-write --at W7.1@1:K.L --at R2 --trace',
     )
     .action(async (options: CrashOptions) => {
-      end(await runCrash(options, (line) => process.stdout.write(`${line}\n`)));
+      end(await runCrash(options, (line) => printOut(`${line}\n`)));
     });
 }
 

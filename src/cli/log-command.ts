@@ -1,6 +1,7 @@
 /** `nbd-mirror log show`: what a log device holds, offline, written by us or by a kernel. */
 
 import { Command } from 'commander';
+import { printOut } from './standard-output.ts';
 
 interface LogShowOptions {
   readonly json: boolean;
@@ -44,6 +45,6 @@ async function showLog(name: string, options: LogShowOptions): Promise<number> {
   const text = options.json
     ? `${JSON.stringify(logDumpToJson(dump), null, 2)}\n`
     : formatLogDump(dump, { rangesMax });
-  process.stdout.write(text);
+  printOut(text);
   return dump.notes.some((note) => note.level === 'error') ? 1 : 0;
 }

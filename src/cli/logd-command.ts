@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import type { LogServerStatus, LogStatus } from '../daemon/logd-status.ts';
 import type { LogdOptions } from '../daemon/run-logd.ts';
+import { printOut } from './standard-output.ts';
 
 const EXAMPLES = `
 A mirror whose log is "userspace" asks this server instead of keeping its log itself:
@@ -81,7 +82,7 @@ async function ask(self: Command): Promise<{ status: LogServerStatus; json: bool
 }
 
 function print(json: boolean, value: unknown, format: () => string): void {
-  process.stdout.write(json ? `${JSON.stringify(value, null, 2)}\n` : format());
+  printOut(json ? `${JSON.stringify(value, null, 2)}\n` : format());
 }
 
 function formatStatus({ pid, version, cluster, logs }: LogServerStatus): string {

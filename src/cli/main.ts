@@ -17,6 +17,7 @@ import { logdCommand } from './logd-command.ts';
 import { reportCommands } from './report-commands.ts';
 import { serveCommand } from './serve-command.ts';
 import { splitCommand } from './split-command.ts';
+import { printOut } from './standard-output.ts';
 
 const EXIT_BAD_INPUT = 2;
 
@@ -49,7 +50,10 @@ async function main(words: readonly string[]): Promise<number> {
   for (const command of daemonCommands) program.addCommand(command);
   for (const command of allCommands(program)) {
     command.exitOverride().showHelpAfterError('(nbd-mirror --help tells more)');
-    command.configureOutput({ outputError: (text, write) => write(`nbd-mirror: ${text}`) });
+    command.configureOutput({
+      writeOut: printOut,
+      outputError: (text, write) => write(`nbd-mirror: ${text}`),
+    });
   }
   const ordered = verbFirst(words);
   try {
@@ -65,7 +69,7 @@ async function main(words: readonly string[]): Promise<number> {
 
 function processShell(end: (status: number) => void): Shell {
   return {
-    out: (text) => void process.stdout.write(text),
+    out: printOut,
     err: (text) => void process.stderr.write(text),
     isTerminal: process.stdout.isTTY,
     environment: process.env,

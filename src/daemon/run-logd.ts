@@ -19,6 +19,7 @@ import { type ClusterStatus, StatusSocket } from './logd-status.ts';
 import { createLogger } from './loggers.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { productVersion } from './product-version.ts';
+import { sayToStdout } from './say-to-stdout.ts';
 import { StopSignals } from './stop-signals.ts';
 import { SystemClock } from './system-clock.ts';
 
@@ -53,7 +54,7 @@ export async function runLogd(options: LogdOptions): Promise<number> {
     await status.listen(path);
     await socket.listen(path);
     if (options.pidFile !== undefined) writePidFile(options.pidFile, process.pid);
-    if (!options.quiet) process.stdout.write(`ready: ${path}\n`);
+    if (!options.quiet) sayToStdout()(`ready: ${path}`);
     await signals.first;
     return 0;
   } finally {

@@ -11,6 +11,7 @@ import { createLogger, writeStderr } from './loggers.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import { productVersion } from './product-version.ts';
 import { ResyncProgress } from './resync-progress.ts';
+import { sayToStdout } from './say-to-stdout.ts';
 import type { ServeOptions } from './serve-options.ts';
 import { planServe } from './serve-plan.ts';
 import { takeActivationSockets } from './socket-activation.ts';
@@ -130,10 +131,4 @@ async function reportEvent(device: MappedDevice, log: Logger): Promise<void> {
   for (const line of (await liveTable?.status('info')) ?? []) {
     log.info(`event ${eventNumber}: ${line}`, { device: device.name });
   }
-}
-
-function sayToStdout(): (line: string) => void {
-  // A reader that has gone must not end the server.
-  process.stdout.on('error', () => {});
-  return (line) => void process.stdout.write(`${line}\n`);
 }

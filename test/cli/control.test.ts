@@ -1,9 +1,16 @@
 /** The program driving a daemon of its own: the words, the exit statuses, and the usual places. */
 
+import { spawnSync } from 'node:child_process';
 import { statSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { type Ended, type RunningCommand, runCommand, startCommand } from '../support/command.ts';
+import {
+  COMMAND_WORDS,
+  type Ended,
+  type RunningCommand,
+  runCommand,
+  startCommand,
+} from '../support/command.ts';
 import { tempDir } from '../support/temp-dir.ts';
 
 interface Place {
@@ -152,4 +159,17 @@ t.test('events --follow tells them as they come, until the daemon goes', async (
   await following.says(/"type":"created".*"device":"data"/);
   await daemon.stop();
   t.match(await following.ended, { signal: null });
+});
+
+t.test('Where nobody takes the answer the command ends, and does not succeed', async (t) => {
+  const { directory, run } = await startDaemon(t);
+  const options = { cwd: directory, env: { XDG_RUNTIME_DIR: directory } };
+  const following = startCommand(t, ['events', '--follow', '--json'], options);
+  await following.says(/"type":"ready"/);
+  following.child.stdout!.destroy();
+  t.match(await run(['create', 'data', '--table', '0 8 zero']), { status: 0 });
+  t.match(await following.ended, { status: 141, stderr: '' }, 'as `| head -1` does it');
+  const words = ['-c', 'exec "$@" >/dev/full', 'sh', ...COMMAND_WORDS, 'crash', '--list'];
+  const full = spawnSync('sh', words, { encoding: 'utf8' });
+  t.match(full, { status: 1, stderr: /^nbd-mirror: Cannot write the answer: ENOSPC.*\n$/ });
 });
