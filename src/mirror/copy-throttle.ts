@@ -9,10 +9,10 @@ import { THROTTLE_SLEEP_MS, THROTTLE_WINDOW_MS } from '../base/limits.ts';
 export class CopyThrottle {
   readonly #clock: Clock;
   /**
-   * Percent of the time in which copies may be under way; 100 is no limit. May change at any time.
+   * Percent of the time in which pieces may be under way; 100 is no limit. May change at any time.
    */
   percent: number;
-  #copies = 0;
+  #pieces = 0;
   #ioMs = 0;
   #totalMs = 0;
   #lastMs: number;
@@ -30,14 +30,15 @@ export class CopyThrottle {
     return this.#ioMs > (this.percent / 100) * this.#totalMs ? THROTTLE_SLEEP_MS : 0;
   }
 
-  copyStarted(): void {
+  /** Not sooner: a copy that sleeps takes no time from anybody. */
+  pieceStarted(): void {
     this.#account();
-    this.#copies += 1;
+    this.#pieces += 1;
   }
 
-  copyEnded(): void {
+  pieceEnded(): void {
     this.#account();
-    this.#copies -= 1;
+    this.#pieces -= 1;
   }
 
   #account(): void {
@@ -45,7 +46,7 @@ export class CopyThrottle {
     const elapsed = now - this.#lastMs;
     this.#lastMs = now;
     this.#totalMs += elapsed;
-    if (this.#copies > 0) this.#ioMs += elapsed;
+    if (this.#pieces > 0) this.#ioMs += elapsed;
     while (this.#totalMs >= THROTTLE_WINDOW_MS) {
       this.#totalMs /= 2;
       this.#ioMs /= 2;

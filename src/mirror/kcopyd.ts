@@ -94,7 +94,6 @@ class RunningCopy {
   }
 
   begin(): void {
-    this.#options.throttle.copyStarted();
     this.#pump();
   }
 
@@ -128,6 +127,7 @@ class RunningCopy {
     const count = Math.min(COPY_PIECE_SECTORS, this.#job.count - this.#begun) as SectorCount;
     this.#begun += count;
     this.#open += 1;
+    this.#options.throttle.pieceStarted();
     const buffer = this.#buffers.pop() ?? new Uint8Array(COPY_PIECE_SECTORS * SECTOR_SIZE);
     const data = buffer.subarray(0, count * SECTOR_SIZE);
     const { source, region, ignoreErrors } = this.#job;
@@ -164,9 +164,9 @@ class RunningCopy {
   #pieceEnded(buffer: Uint8Array): void {
     this.#buffers.push(buffer);
     this.#open -= 1;
+    this.#options.throttle.pieceEnded();
     const done = this.#begun >= this.#job.count || (!this.#job.ignoreErrors && this.#hasErrors());
     if (done && this.#open === 0) {
-      this.#options.throttle.copyEnded();
       this.#options.probe.reached('R3', -1, this.#job.region);
       this.#onEnd({ readError: this.#readError, failedDestinations: [...this.#failed] });
     } else if (!this.#pumpScheduled) {
