@@ -95,11 +95,11 @@ function removeCommand(shell: Shell): Command {
     readonly device?: string;
   }
   return withControlOptions(new Command('remove'))
-    .summary('remove faults; requests that hang go on')
+    .summary('remove faults; requests that hang or wait go on')
     .argument('[id...]')
     .option('-a, --all', 'all of them, or of --device', false)
     .option('-d, --device <device>', 'only of this device')
-    .option('--fail', 'requests that hang fail instead', false)
+    .option('--fail', 'requests that hang or wait fail instead', false)
     .action(async (words: string[], options: Options) => {
       const run = async (): Promise<number> => {
         const ids = words.map(parseId);

@@ -56,7 +56,7 @@ export const faultListVerb = defineVerb({
 export const faultRemoveVerb = defineVerb({
   name: 'fault-remove',
   usage: '<id>... | --all [<device>] [--fail]',
-  summary: 'remove faults; what hangs goes on, or fails',
+  summary: 'remove faults; what hangs or waits goes on, or fails',
   readsOnly: false,
   input: v.strictObject(
     {
@@ -69,7 +69,7 @@ export const faultRemoveVerb = defineVerb({
         [],
       ),
       all: flagSchema,
-      /** What hangs fails with EIO instead of going on. */
+      /** What hangs or waits fails with EIO instead of going on. */
       fail: flagSchema,
     },
     'must be an object',
@@ -138,8 +138,10 @@ function fieldsOf(fault: ArmedFault): Record<string, string | number> {
 
 function formatFaults(faults: readonly ArmedFault[]): string {
   if (faults.length === 0) return 'No faults\n';
-  const state = ({ armed, held }: ArmedFault): string =>
-    held > 0 ? `${held} hanging` : armed ? 'armed' : 'spent';
+  const state = ({ armed, held, spec }: ArmedFault): string => {
+    if (held > 0) return `${held} ${spec.kind === 'hang' ? 'hanging' : 'waiting'}`;
+    return armed ? 'armed' : 'spent';
+  };
   return formatRows(
     [
       { heading: 'Id', align: 'right' },

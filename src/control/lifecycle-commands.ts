@@ -207,11 +207,12 @@ export const renameVerb = defineVerb({
       throw new CommandError(error, 'No device specified.');
     }
     return changeDevice(control, choice, 'rename', async (device) => {
-      const { devices, exports } = control.host;
+      const { devices, exports, faults } = control.host;
       const before = device.name;
       if (newName !== undefined) {
         devices.rename(device, newName);
         exports.renamed(device);
+        faults.renamed(before, device.name);
       } else {
         devices.setUuid(device, newUuid!);
       }

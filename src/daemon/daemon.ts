@@ -190,8 +190,8 @@ export class Daemon {
   async stop(): Promise<void> {
     await this.controlListener.stop();
     this.#monitor?.stop();
-    // Else what hangs would hang the stop.
-    this.#faults.releaseHanging();
+    // Else what hangs would hang the stop, and what is late put it off.
+    this.#faults.releaseHeld();
     this.#remote.stopWaiting();
     const changesEnd = this.control.turns.close();
     await this.#server.stop({ graceMs: STOP_GRACE_MS });

@@ -1,9 +1,9 @@
 /**
  * A fault that was armed at run time: what it is, where, how often it fired, and the requests that
- * hang in it.
+ * hang in it or are late by it.
  */
 
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { errnoName, type IoResult } from '../base/errno.ts';
 import type { Bio } from '../block/bio.ts';
 import type { BlockDevice } from '../block/block-device.ts';
@@ -14,8 +14,10 @@ import { type FaultArea, type FaultSpec, faultMatch } from './fault-spec.ts';
 
 interface Held {
   readonly bio: Bio;
-  /** Where the request had been sent. */
-  readonly device: BlockDevice;
+  /** Where the request goes on. */
+  readonly to: BlockDevice;
+  /** Until when; null: until the fault is removed. */
+  readonly timer: Timer | null;
 }
 
 export interface ArmedFaultOptions {
@@ -32,23 +34,32 @@ export interface ArmedFaultOptions {
 
 export class ArmedFault {
   readonly id: number;
-  readonly device: string;
   readonly target: string;
   readonly underlying: string;
   readonly spec: FaultSpec;
+  #device: string;
   readonly #rule: FaultRule;
   readonly #clock: Clock;
-  #held: Held[] = [];
+  readonly #held = new Set<Held>();
 
   /** @throws UserError for sectors outside of the area. */
   constructor(options: ArmedFaultOptions) {
     this.id = options.id;
-    this.device = options.device;
+    this.#device = options.device;
     this.target = options.target;
     this.underlying = options.underlying;
     this.spec = options.spec;
     this.#clock = options.clock;
     this.#rule = ruleOf(options.spec, options.area);
+  }
+
+  get device(): string {
+    return this.#device;
+  }
+
+  /** The mapped device has another name now. */
+  renameDevice(name: string): void {
+    this.#device = name;
   }
 
   get fired(): number {
@@ -64,9 +75,9 @@ export class ArmedFault {
     return this.#rule.armed;
   }
 
-  /** Requests that hang in it now. */
+  /** Requests that hang in it now, or wait for their time. */
   get held(): number {
-    return this.#held.length;
+    return this.#held.size;
   }
 
   /** True when the fault has struck the request, which is then its own. */
@@ -76,21 +87,31 @@ export class ArmedFault {
     if (rule instanceof ErrorRule) {
       bio.fail(rule.result, `injected ${this.spec.kind} on ${bio.op}`);
     } else if (rule instanceof DelayRule) {
-      this.#clock.after(rule.drawDelayMs(), () => next.submit(bio));
+      this.#delay(bio, next, rule.drawDelayMs());
     } else {
-      this.#held.push({ bio, device });
+      this.#held.add({ bio, to: device, timer: null });
     }
     return true;
   }
 
-  /** Nothing more is struck. What hangs goes on, oldest first, or fails. */
+  #delay(bio: Bio, to: BlockDevice, delayMs: number): void {
+    const timer = this.#clock.after(delayMs, () => {
+      this.#held.delete(held);
+      to.submit(bio);
+    });
+    const held: Held = { bio, to, timer };
+    this.#held.add(held);
+  }
+
+  /** Nothing more is struck. What hangs or waits goes on at once, oldest first, or fails. */
   disarm(hanging: 'proceed' | IoResult): void {
     this.#rule.disarm();
-    const held = this.#held;
-    this.#held = [];
-    for (const { bio, device } of held) {
-      if (hanging === 'proceed') device.submit(bio);
-      else bio.fail(hanging, `hung until it was given up: ${errnoName(hanging)}`);
+    const held = [...this.#held];
+    this.#held.clear();
+    for (const { bio, to, timer } of held) {
+      timer?.cancel();
+      if (hanging === 'proceed') to.submit(bio);
+      else bio.fail(hanging, `held until it was given up: ${errnoName(hanging)}`);
     }
   }
 }

@@ -79,10 +79,15 @@ export class FaultBoard {
     fault.disarm(hanging);
   }
 
-  /** Nothing hangs any more, so that everything can end: before a stop. */
-  releaseHanging(): void {
+  /** A mapped device has another name. */
+  renamed(before: string, name: string): void {
+    for (const fault of this.list(before)) fault.renameDevice(name);
+  }
+
+  /** Nothing hangs or is late any more, so that everything can end: before a stop. */
+  releaseHeld(): void {
     for (const fault of this.list()) {
-      if (fault.spec.kind === 'hang') this.remove(fault);
+      if (fault.spec.kind === 'hang' || fault.spec.kind === 'delay') this.remove(fault);
     }
   }
 }

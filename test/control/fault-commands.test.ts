@@ -186,3 +186,12 @@ t.test('a fault is in the stream of events when it is armed and removed', async 
     ],
   );
 });
+
+t.test('faults follow their device to its new name', async (t) => {
+  const rig = await rigWith(t, CORE);
+  await rig.json('fault', { device: 'data', target: 'leg0', fault: 'error --count 2' });
+  await rig.json('rename', { device: 'data', newName: 'other' });
+  t.match(await list(rig, { device: 'other' }), [{ id: 1, device: 'other' }]);
+  await rig.json('fault-remove', { device: 'other', all: true });
+  t.same(await list(rig), []);
+});

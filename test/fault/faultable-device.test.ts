@@ -134,6 +134,29 @@ t.test('a delay holds requests back, and lets others overtake', async (t) => {
   t.strictSame(taken(), ['write 1 OK']);
 });
 
+t.test('what a delay holds back goes on when the fault is removed, or fails', async (t) => {
+  const { clock, send, arm, taken, board } = rig();
+  const fault = arm('delay --ms 3600000 --op write');
+  send('write', 1);
+  send('write', 2);
+  t.equal(fault.held, 2);
+  board.remove(fault);
+  t.strictSame(taken(), ['write 1 OK', 'write 2 OK']);
+  t.equal(fault.held, 0);
+
+  const other = arm('delay --ms 3600000');
+  send('flush');
+  board.remove(other, EIO);
+  t.strictSame(taken(), ['flush 0 EIO (held until it was given up: EIO)']);
+
+  arm('delay --ms 3600000');
+  send('read', 1);
+  board.releaseHeld();
+  t.strictSame(taken(), ['read 1 OK'], 'a stop does not wait for it');
+  await clock.advance({ ended: () => false, untilMs: 4_000_000 });
+  t.strictSame(taken(), [], 'nothing goes twice');
+});
+
 t.test('what hangs goes on when the fault is removed, or fails', async (t) => {
   const { send, arm, taken, board, memory } = rig();
   const fault = arm('hang --op write');
@@ -150,7 +173,7 @@ t.test('what hangs goes on when the fault is removed, or fails', async (t) => {
   const other = arm('hang');
   send('flush');
   board.remove(other, EIO);
-  t.strictSame(taken(), ['flush 0 EIO (hung until it was given up: EIO)']);
+  t.strictSame(taken(), ['flush 0 EIO (held until it was given up: EIO)']);
 });
 
 t.test('what hung meets the faults that are there when it goes on', async (t) => {
@@ -159,7 +182,7 @@ t.test('what hung meets the faults that are there when it goes on', async (t) =>
   send('write', 1);
   arm('offline');
   t.strictSame(taken(), []);
-  board.releaseHanging();
+  board.releaseHeld();
   t.match(taken(), [/write 1 EIO/]);
   t.equal(board.list().length, 1);
 });
