@@ -65,7 +65,7 @@ function createApp({ control, token, onDefect }: ControlServerOptions): Hono {
   app.get('/v1/:verb', async (context) => {
     const verb = getVerb(context);
     if (!verb.readsOnly) throw mustPost(verb.name);
-    return answer(context, await run(control, verb, context, queryInput(context)));
+    return answer(context, await run(control, verb, context, verb.readQuery(context.req.query())));
   });
   app.post('/v1/:verb', async (context) => {
     const verb = getVerb(context);
@@ -115,15 +115,6 @@ function getVerb(context: Context): Verb {
   throw new UserError('unknown-verb', `Cannot do ${JSON.stringify(name.slice(0, 80))}: no verb`, {
     hint: 'GET /v1 lists the verbs.',
   });
-}
-
-/** Words, and flags by themselves or as true and false. */
-function queryInput(context: Context): Record<string, unknown> {
-  const input: Record<string, unknown> = {};
-  for (const [name, value] of Object.entries(context.req.query())) {
-    input[name] = value === '' || value === 'true' ? true : value === 'false' ? false : value;
-  }
-  return input;
 }
 
 /** By hand, as hono's own limit cannot take a body of unknown length from this server. */

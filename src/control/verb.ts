@@ -33,6 +33,8 @@ export interface VerbDefinition<Schema extends InputSchema> {
 }
 
 export interface Verb extends Omit<VerbDefinition<InputSchema>, 'input' | 'run'> {
+  /** Its input from the words of a URL: numbers and flags where it takes such. */
+  readQuery(words: Readonly<Record<string, string>>): Record<string, unknown>;
   /** @throws UserError for input that it does not understand, or that it refuses. */
   run(call: VerbCall<unknown>): Promise<Answer>;
 }
@@ -41,6 +43,7 @@ export function defineVerb<Schema extends InputSchema>(definition: VerbDefinitio
   const { input: schema, run, ...words } = definition;
   return {
     ...words,
+    readQuery: (query) => readQuery(schema, query),
     run: ({ control, input, signal }) =>
       run({ control, input: parseInput(words.name, schema, input), signal }),
   };
@@ -63,6 +66,29 @@ export const namingSchema = v.optional(
   v.picklist(['name', 'devno'], 'must be "name" or "devno"'),
   'name',
 );
+
+/** As much of a schema as tells what a word may be. */
+interface EntrySchema {
+  readonly type: string;
+  /** Of an optional one. */
+  readonly wrapped?: EntrySchema;
+}
+
+function readQuery(
+  schema: InputSchema,
+  query: Readonly<Record<string, string>>,
+): Record<string, unknown> {
+  const { entries = {} } = schema as { readonly entries?: Record<string, EntrySchema> };
+  const read = (name: string, word: string): unknown => {
+    const entry = Object.hasOwn(entries, name) ? entries[name] : undefined;
+    const type = (entry?.wrapped ?? entry)?.type;
+    if (type === 'number' && /^\d{1,15}(\.\d{1,15})?$/.test(word)) return Number(word);
+    // A flag may stand by itself.
+    if (type === 'boolean' && ['', 'true', 'false'].includes(word)) return word !== 'false';
+    return word;
+  };
+  return Object.fromEntries(Object.entries(query).map(([name, word]) => [name, read(name, word)]));
+}
 
 function parseInput<Schema extends InputSchema>(
   verb: string,

@@ -221,6 +221,18 @@ t.test('Requests that are none: methods, paths, bodies, and bytes', async (t) =>
   t.equal(good.status, 200);
   t.match(JSON.parse(good.body), { devices: [{ name: 'data' }] });
   t.match(JSON.parse((await send(rig, ['GET', '/v1'])).body), { version: '1.2.3' });
+  await rig.json('create', { device: 'true', table: '0 8 zero' });
+  await rig.json('rename', { device: 'true', newUuid: 'U2' });
+  const words = await send(rig, ['GET', '/v1/wait?device=true&eventNumber=7']);
+  t.match(JSON.parse(words.body), { name: 'true', eventNumber: 1 });
+  const flag = await send(rig, ['GET', '/v1/status?device=true&details&inactive=false']);
+  t.match(JSON.parse(flag.body), {
+    devices: [{ targets: [{ line: '0 8 zero ', details: null }] }],
+  });
+  for (const bad of ['wait?eventNumber=', 'wait?eventNumber=-1', 'stalls?seconds=1e3', 'ls?x']) {
+    t.equal((await send(rig, ['GET', `/v1/${bad}`])).status, 400, bad);
+  }
+  await rig.json('remove', { device: 'true' });
   const empty = await send(rig, ['POST', '/v1/ls'], { chunked: true });
   t.equal(empty.status, 200);
   const junk = await new Promise<string>((resolve) => {
