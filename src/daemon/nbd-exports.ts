@@ -45,7 +45,7 @@ export class NbdExports implements DeviceExports {
     const { withAlias, connectionsMax, tlsOnly } = this.#options;
     const shown = this.#server.addExport({
       name,
-      description: describeTable(device.liveTable),
+      description: () => (device.liveTable === null ? '' : describeTable(device.liveTable)),
       device,
       contexts: regionContexts(device, { withAlias }),
       connectionsMax,

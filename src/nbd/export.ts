@@ -15,8 +15,8 @@ import type { ReplyStyle } from './reply-style.ts';
 export interface ExportOptions {
   /** "" is the default export; at most 255 bytes. */
   readonly name: string;
-  /** Names device, legs and log; shown by clients that list. */
-  readonly description?: string;
+  /** Names device, legs and log; shown by clients that list. A function tells what it is now. */
+  readonly description?: string | (() => string);
   readonly device: BlockDevice;
   readonly readOnly?: boolean;
   readonly connectionsMax?: number;
@@ -30,7 +30,6 @@ export interface ExportOptions {
 }
 
 export class Export {
-  readonly description: string;
   readonly device: BlockDevice;
   /** Shared by every connection to the device, by whatever export. */
   readonly bytes: AlignDevice;
@@ -47,7 +46,7 @@ export class Export {
   constructor(options: ExportOptions, bytes: AlignDevice) {
     this.#options = options;
     this.#name = checkString('name', options.name, options.name);
-    this.description = checkString('description', options.description ?? '', options.name);
+    checkString('description', this.description, options.name);
     this.device = options.device;
     this.bytes = bytes;
     this.contexts = [allocationContext(options.device), ...(options.contexts ?? [])];
@@ -82,6 +81,11 @@ export class Export {
 
   get name(): string {
     return this.#name;
+  }
+
+  get description(): string {
+    const { description = '' } = this.#options;
+    return typeof description === 'string' ? description : description();
   }
 
   /** For the list of exports only. @throws UserError for a name that cannot be served. */

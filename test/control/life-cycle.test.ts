@@ -118,6 +118,21 @@ t.test('New connections see the size of the table that is live then', async (t) 
   await Promise.all([before.disconnect(), after.disconnect()]);
 });
 
+t.test('The description of an export is that of the table that is live', async (t) => {
+  const rig = await ControlRig.start(t);
+  const describe = async (): Promise<string> => {
+    const client = await rig.attach('data');
+    await client.disconnect();
+    return client.negotiated.description;
+  };
+  await rig.json('create', { device: 'data', table: '0 64 linear memory:a,size=1M 0' });
+  t.equal(await describe(), 'linear of memory:a,size=1M');
+  await rig.json('load', { device: 'data', table: '0 64 linear memory:b,size=1M 0' });
+  t.equal(await describe(), 'linear of memory:a,size=1M');
+  await rig.json('resume', { device: 'data' });
+  t.equal(await describe(), 'linear of memory:b,size=1M');
+});
+
 t.test('A read-only table refuses writes, and the next one may take them again', async (t) => {
   const rig = await ControlRig.start(t);
   await rig.json('create', { device: 'data', table: `0 8192 linear ${DISK} 0`, readOnly: true });
