@@ -289,11 +289,13 @@ function openError(spec: FileSpec, errno: IoResult, readOnly: boolean): UserErro
   const cannot = `Cannot open "${spec.name}"`;
   switch (errno) {
     case ENOENT: {
-      const directory = dirname(resolve(spec.path));
+      // Whole: who asked for it may be in another directory than this process.
+      const path = resolve(spec.path);
+      const directory = dirname(path);
       const missing = existsSync(directory) ? 'it does not exist' : `no directory "${directory}"`;
       return new UserError('device-missing', `${cannot}: ${missing}, must be there`, {
         errno,
-        hint: 'Make it first, with "truncate -s SIZE FILE"; "serve --create" makes legs and logs.',
+        hint: `Make it first, with "truncate -s SIZE ${path}"; "serve --create" makes legs and logs.`,
       });
     }
     case EISDIR:

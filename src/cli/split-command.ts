@@ -1,5 +1,6 @@
 /** `nbd-mirror split`: takes a leg out of a mirror as an image of its own. */
 
+import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/failure.ts';
 import {
@@ -42,7 +43,8 @@ export function splitCommand(shell: Shell): Command {
           );
         }
         const which = { ...(device === undefined ? {} : { device }), ...(uuid && { uuid }) };
-        const path = to === undefined ? {} : { to };
+        // The daemon works in another directory.
+        const path = to === undefined ? {} : { to: resolve(to) };
         return callAndPrint(shell, options, 'split', [{ ...which, leg: Number(leg), ...path }]);
       };
       shell.end(await reportErrors(shell, options, run));

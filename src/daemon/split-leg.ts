@@ -4,10 +4,12 @@
  * with it.
  */
 
-import { EBUSY, EEXIST, EINVAL, errnoName, type IoResult, OK } from '../base/errno.ts';
+import { rmSync } from 'node:fs';
+import { EBUSY, EEXIST, EINVAL, errnoText, type IoResult, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { COPY_PIECE_SECTORS } from '../base/limits.ts';
 import { SECTOR_SIZE, toSector, toSectorCount } from '../base/units.ts';
+import type { BioOp } from '../block/bio.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { createMissing, openDevice } from '../block/open-device.ts';
 import { runBio } from '../block/run-bio.ts';
@@ -68,11 +70,12 @@ export async function copyLeg(
         errno: EEXIST,
       });
     }
-    const copy = await openDevice(path, { readOnly: false });
     try {
-      check(await copySectors(legDevice(device, leg), image.offset, copy, lengthSectors), leg);
-    } finally {
-      await copy.close();
+      await fillCopy(path, legDevice(device, leg), image.offset, lengthSectors);
+    } catch (error) {
+      // It would be taken for one, and be in the way of the next attempt.
+      rmSync(path, { force: true });
+      throw error;
     }
     const lines = (await conditionsOf(device)).map(({ line }) => line);
     return { device: path, offsetSectors: 0, lengthSectors, table: textOf(lines) };
@@ -108,29 +111,44 @@ function legDevice(device: MappedDevice, leg: number): BlockDevice {
   throw new UserError('no-mirror', `Cannot split leg ${leg} off: "${device.name}" is no mirror`);
 }
 
-/** What is zero stays a hole. */
+async function fillCopy(
+  path: string,
+  from: BlockDevice,
+  offset: number,
+  sectors: number,
+): Promise<void> {
+  const copy = await openDevice(path, { readOnly: false });
+  try {
+    await copySectors(from, offset, copy, sectors);
+  } finally {
+    await copy.close();
+  }
+}
+
+/** What is zero stays a hole. @throws UserError */
 async function copySectors(
   from: BlockDevice,
   offset: number,
   to: BlockDevice,
   sectors: number,
-): Promise<IoResult> {
+): Promise<void> {
   const buffer = new Uint8Array(COPY_PIECE_SECTORS * SECTOR_SIZE);
   for (let sector = 0; sector < sectors; sector += COPY_PIECE_SECTORS) {
     const count = toSectorCount(Math.min(COPY_PIECE_SECTORS, sectors - sector));
     const data = buffer.subarray(0, count * SECTOR_SIZE);
-    const read = await runBio(from, { op: 'read', sector: toSector(offset + sector), count, data });
-    if (read !== OK) return read;
+    const at = toSector(offset + sector);
+    check('read', from, await runBio(from, { op: 'read', sector: at, count, data }));
     if (data.every((byte) => byte === 0)) continue;
-    const written = await runBio(to, { op: 'write', sector: toSector(sector), count, data });
-    if (written !== OK) return written;
+    check('write', to, await runBio(to, { op: 'write', sector: toSector(sector), count, data }));
   }
-  return runBio(to, { op: 'flush' });
+  check('flush', to, await runBio(to, { op: 'flush' }));
 }
 
-function check(result: IoResult, leg: number): void {
+function check(op: BioOp, { name }: BlockDevice, result: IoResult): void {
   if (result === OK) return;
-  throw new UserError('split-io', `Cannot split leg ${leg} off: ${errnoName(result)}`, {
-    errno: result,
-  });
+  throw new UserError(
+    'split-io',
+    `Cannot copy the leg: ${op} of "${name}" failed: ${errnoText(result)}`,
+    { errno: result },
+  );
 }

@@ -132,6 +132,17 @@ t.test('a copy leaves the leg where it is', async (t) => {
   const missing = join(file('no'), 'such');
   t.match(await rig.refusal('split', { device: 'data', leg: 1, to: missing }), { status: 400 });
   t.match((await rig.run('info', 'data')).out, /State: +ACTIVE/);
+  await rig.json('fault', {
+    device: 'data',
+    target: 'leg1',
+    fault: 'error --op read --sectors 9-9',
+  });
+  t.match(await rig.refusal('split', { device: 'data', leg: 1, to: file('half') }), {
+    code: 'split-io',
+    message: `read of "${file('b')}" failed: Input/output error`,
+  });
+  t.notOk(existsSync(file('half')), 'nothing is left that could be taken for a copy');
+  t.match((await rig.run('info', 'data')).out, /State: +ACTIVE/);
 });
 
 t.test('what is refused changes nothing', async (t) => {
