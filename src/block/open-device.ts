@@ -295,7 +295,9 @@ function openError(spec: FileSpec, errno: IoResult, readOnly: boolean): UserErro
       const missing = existsSync(directory) ? 'it does not exist' : `no directory "${directory}"`;
       return new UserError('device-missing', `${cannot}: ${missing}, must be there`, {
         errno,
-        hint: `Make it first, with "truncate -s SIZE ${path}"; "serve --create" makes legs and logs.`,
+        hint:
+          `Make it first, with "truncate -s SIZE ${path}"; ` +
+          '"serve --create" makes legs and logs.',
       });
     }
     case EISDIR:
