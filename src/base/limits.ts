@@ -155,6 +155,12 @@ export const FAULT_DELAY_MS_MAX = 3_600_000;
 /** Faults that are armed, or spent and not yet removed, at once. */
 export const FAULTS_MAX = 1000;
 
+/**
+ * Mapped devices on top of each other. A request is handed down, and its result up, in one call
+ * stack; a process has room for more than ten times as many.
+ */
+export const STACKED_DEVICES_MAX = 100;
+
 /** Log server: mirrors connected at once, the tables of one host. */
 export const LOG_CLIENTS_MAX = 1000;
 

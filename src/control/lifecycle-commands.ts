@@ -9,7 +9,7 @@ import { parseTable, type TableLine } from '../dm/table-line.ts';
 import { CommandError, ioctl } from './command-error.ts';
 import type { Control } from './control.ts';
 import { numberOf } from './device-description.ts';
-import { checkNoLoop } from './device-loop.ts';
+import { checkStack } from './device-stack.ts';
 import { replaceByErrors } from './remove-commands.ts';
 import { changeDevice, findDevice, subjectOf } from './select-device.ts';
 import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from './verb.ts';
@@ -91,7 +91,7 @@ async function loadTable(
 ): Promise<void> {
   await device.load(lines, { readOnly });
   try {
-    checkNoLoop(control.host.devices, device);
+    checkStack(control.host.devices, device);
   } catch (error) {
     await device.clear();
     throw error;

@@ -1,6 +1,7 @@
 /** Devices under clients: what comes, changes and goes at run time, and who notices. */
 
 import t from 'tap';
+import { STACKED_DEVICES_MAX } from '../../src/base/limits.ts';
 import { NbdConnectionError, NbdError } from '../../src/nbd/client/nbd-error.ts';
 import { ControlRig } from '../support/control-rig.ts';
 
@@ -222,6 +223,26 @@ t.test('A device that would stand on itself is refused, and nothing has changed'
   t.match(circle, { status: 400, code: 'device-loop' });
   t.match(await rig.json('info', { device: 'low' }), { devices: [{ inactiveTable: false }] });
   t.match(await rig.json('info', { device: 'top' }), { devices: [{ openCount: 0 }] });
+});
+
+t.test('A stack that is too high is refused, wherever it grows', async (t) => {
+  const rig = await ControlRig.start(t);
+  let below = 'memory:low,size=1M';
+  for (let number = 0; number < STACKED_DEVICES_MAX; number++) {
+    await rig.json('create', { device: `d${number}`, table: `0 8 linear ${below} 0` });
+    below = `/dev/mapper/d${number}`;
+  }
+  const client = await rig.attach(`d${STACKED_DEVICES_MAX - 1}`);
+  await client.write(0, block(6));
+  t.same(await client.read(0, BLOCK), block(6));
+  await client.disconnect();
+  const refused = { status: 400, code: 'stack-too-high', message: /of 101 devices, .* most 100$/ };
+  const top = { device: 'top', table: `0 8 linear ${below} 0` };
+  t.match(await rig.refusal('create', top), refused);
+  await rig.json('create', { device: 'other', table: '0 8 linear memory:low,size=1M 0' });
+  const under = { device: 'd0', table: '0 8 linear /dev/mapper/other 0' };
+  t.match(await rig.refusal('load', under), refused);
+  t.match((await rig.run('info', 'd0')).out, /Tables present: +LIVE\n/);
 });
 
 t.test('A failed create leaves nothing behind: neither name, nor uuid, nor number', async (t) => {
