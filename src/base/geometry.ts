@@ -11,6 +11,18 @@ import {
   toSectorCount,
 } from './units.ts';
 
+/**
+ * The region size in sectors with which a target has so many regions; null where no power of two
+ * gives that number.
+ */
+export function regionSizeFor(targetSectors: number, regionCount: number): SectorCount | null {
+  if (targetSectors < 1 || regionCount < 1) return null;
+  const size = 2 ** Math.ceil(Math.log2(targetSectors / regionCount));
+  const fits =
+    size >= 2 && size <= targetSectors && Math.ceil(targetSectors / size) === regionCount;
+  return fits ? toSectorCount(size) : null;
+}
+
 export class RegionGeometry {
   readonly targetSectors: SectorCount;
   readonly regionSizeSectors: SectorCount;

@@ -1,5 +1,6 @@
 /** Devices for tools that only look: never written, never while a server may be writing to them. */
 
+import { UserError } from '../base/failure.ts';
 import type { OpenedDevice } from '../block/open-device.ts';
 import { openAnyDevice } from './any-device.ts';
 
@@ -8,9 +9,25 @@ export interface OpenOfflineOptions {
   readonly evenIfInUse: boolean;
 }
 
+/** In the place of the advice for those who serve. */
+const HINTS: Readonly<Record<string, string>> = {
+  'device-busy': 'Stop that server first, or look with --live: it may be half of a change.',
+};
+
 /** @throws UserError */
-export function openOffline(name: string, options: OpenOfflineOptions): Promise<OpenedDevice> {
-  return openAnyDevice(name, { readOnly: true, lock: !options.evenIfInUse });
+async function openOffline(name: string, options: OpenOfflineOptions): Promise<OpenedDevice> {
+  try {
+    return await openAnyDevice(name, { readOnly: true, lock: !options.evenIfInUse });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    const { code, message, errno } = error;
+    const hint = HINTS[code];
+    throw new UserError(code, message, {
+      ...(hint === undefined ? {} : { hint }),
+      ...(errno === undefined ? {} : { errno }),
+      cause: error,
+    });
+  }
 }
 
 /** Opens all, hands them over, and closes them whatever happens. */

@@ -1,6 +1,6 @@
 /** The file that says which process serves: there, and complete, once the server is ready. */
 
-import { readFileSync, renameSync, unlinkSync, writeFileSync } from 'node:fs';
+import { readFileSync, renameSync, rmSync, unlinkSync, writeFileSync } from 'node:fs';
 import { errnoName, errnoOfError } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 
@@ -12,6 +12,7 @@ export function writePidFile(path: string, pid: number): void {
     // Whoever waits for the file must not find it empty.
     renameSync(part, path);
   } catch (error) {
+    rmSync(part, { force: true });
     const errno = errnoOfError(error);
     throw new UserError(
       'pid-file',

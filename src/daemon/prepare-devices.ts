@@ -9,8 +9,9 @@
 
 import { errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { regionSizeFor } from '../base/geometry.ts';
 import type { Logger } from '../base/log.ts';
-import { bytesToSectors, roundUp } from '../base/units.ts';
+import { bytesToSectors, roundUp, sectorsToBytes } from '../base/units.ts';
 import { runBio } from '../block/run-bio.ts';
 import {
   LOG_BITSET_OFFSET,
@@ -186,13 +187,18 @@ function findSizeProblem(use: LogUse, probe: LogProbe, options: PrepareOptions):
   if (header.regionCount === LOG_REGIONS_UNKNOWN || header.regionCount === 0n) return null;
   const logged = trustedRegions(header);
   if (logged === use.regionCount) return null;
+  const fitting = regionSizeFor(use.targetSectors, logged);
+  const question =
+    fitting === null
+      ? 'is --region-size the one it was made with?'
+      : `was it made with ${fitting} sectors (--region-size ${sectorsToBytes(fitting)})?`;
   return {
     code: 'log-region-count',
     text:
       `it has ${logged} regions, must have ${use.regionCount} ` +
       `(of ${use.regionSizeSectors} sectors)`,
     hint:
-      'A log does not say how large its regions are: is --region-size the one it was made with? ' +
+      `A log does not say how large its regions are: ${question} ` +
       'With --resize-log its regions are kept for a device that was grown or shrunk.',
   };
 }

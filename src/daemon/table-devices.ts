@@ -20,6 +20,7 @@ export interface LogUse {
   readonly device: string;
   readonly regionCount: number;
   readonly regionSizeSectors: number;
+  readonly targetSectors: number;
   readonly syncWord: SyncWord;
 }
 
@@ -48,7 +49,7 @@ function devicesOfMirror(line: TableLine): DeviceUse[] {
   if (log.typeName === 'disk' && device !== undefined && (args.length === 1 || args.length === 2)) {
     const targetSectors = toSectorCount(line.length);
     const parsed = parseDiskLogArgs({ type: 'disk', args, targetSectors });
-    uses.push({ role: 'log', device, ...parsed });
+    uses.push({ role: 'log', device, targetSectors, ...parsed });
   }
   const legCount = parseLegCount(rest);
   for (let index = 0; index < legCount; index++) {

@@ -8,22 +8,24 @@
  */
 
 import type { Bitset } from '../base/bitset.ts';
+import { formatByteSize } from '../base/byte-size.ts';
 import { type IoResult, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
-import { RegionGeometry } from '../base/geometry.ts';
+import { RegionGeometry, regionSizeFor } from '../base/geometry.ts';
 import {
   bytesToSectors,
   isPowerOfTwo,
   SECTOR_SIZE,
   type Sector,
   type SectorCount,
+  sectorsToBytes,
   toSector,
   toSectorCount,
 } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import { runBio } from '../block/run-bio.ts';
 import { type RegionRange, RegionRanges } from './region-ranges.ts';
-import { readStoredCleanBits } from './stored-clean-bits.ts';
+import { readStoredCleanBits, type StoredCleanBits } from './stored-clean-bits.ts';
 
 const PIECE_BYTES = 1024 * 1024;
 
@@ -103,12 +105,7 @@ export async function compareLegs(options: CompareLegsOptions): Promise<LegCompa
   });
   const { regionCount } = geometry;
   const stored = log === undefined ? null : await readStoredCleanBits(log, regionCount);
-  if (stored !== null && stored.loggedRegions !== null && stored.loggedRegions !== regionCount) {
-    notes.push(
-      `the log has ${stored.loggedRegions} regions, the legs have ${regionCount}: ` +
-        'is this the region size that the mirror had?',
-    );
-  }
+  if (stored !== null) notes.push(...noteLog(stored, geometry));
   const comparer = new LegComparer(legs, geometry, stored?.clean ?? null);
   await comparer.run(options.onProgress);
   const { ranges, unlisted } = comparer.ranges.finish();
@@ -127,6 +124,27 @@ export async function compareLegs(options: CompareLegsOptions): Promise<LegCompa
     notes,
     verdict: comparer.verdict(),
   };
+}
+
+const DISBELIEF = {
+  blank: 'the log is blank',
+  foreign: 'the log is no log of a mirror',
+  'foreign-version': 'the log has an unknown version',
+} as const;
+
+function noteLog(
+  { disbelief, loggedRegions }: StoredCleanBits,
+  geometry: RegionGeometry,
+): string[] {
+  if (disbelief !== null) return [`${DISBELIEF[disbelief]}: every region counts as dirty`];
+  const { regionCount, targetSectors } = geometry;
+  if (loggedRegions === null || loggedRegions === regionCount) return [];
+  const fitting = regionSizeFor(targetSectors, loggedRegions);
+  const question =
+    fitting === null
+      ? 'is this the region size that the mirror had?'
+      : `were the mirror's regions ${formatByteSize(sectorsToBytes(fitting))}?`;
+  return [`the log has ${loggedRegions} regions, the legs have ${regionCount}: ${question}`];
 }
 
 function toRegionSize(sectors: number): SectorCount {

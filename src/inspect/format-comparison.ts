@@ -61,12 +61,13 @@ function formatVerdict(comparison: LegComparison): string {
   const { differingRegions, uncoveredRegions, unreadableRegions, logName } = comparison;
   const parts: string[] = [];
   if (unreadableRegions > 0) parts.push(`${plural(unreadableRegions)} cannot be read`);
-  if (differingRegions > 0) parts.push(`${plural(differingRegions)} differ`);
+  if (differingRegions > 0)
+    parts.push(`${plural(differingRegions)} ${differingRegions === 1 ? 'differs' : 'differ'}`);
   if (differingRegions > 0 && logName !== null) {
     parts.push(
       uncoveredRegions > 0
         ? `${uncoveredRegions} of them not covered by the log: violation`
-        : 'the log covers each of them',
+        : `the log covers ${differingRegions === 1 ? 'it' : 'each of them'}`,
     );
   }
   return parts.length === 0 ? 'legs are equal' : parts.join(', ');

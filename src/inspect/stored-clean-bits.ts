@@ -11,6 +11,7 @@ import type { BlockDevice } from '../block/block-device.ts';
 import { runBio } from '../block/run-bio.ts';
 import {
   decodeLogHeader,
+  type HeaderVerdict,
   LOG_BITSET_OFFSET,
   LOG_REGIONS_UNKNOWN,
   logImageBytes,
@@ -24,6 +25,8 @@ export interface StoredCleanBits {
   readonly clean: Bitset;
   /** Number of regions that the log says it has; null where it has none, or leaves it open. */
   readonly loggedRegions: number | null;
+  /** Where nothing in it is believed: every region counts as dirty. */
+  readonly disbelief: 'blank' | 'foreign' | 'foreign-version' | null;
 }
 
 /** @throws UserError where the log cannot be read, or is too short for so many regions. */
@@ -61,5 +64,14 @@ export async function readStoredCleanBits(
     );
   }
   const isOpen = header.regionCount === LOG_REGIONS_UNKNOWN;
-  return { clean, loggedRegions: isBelieved && !isOpen ? trustedRegions(header) : null };
+  return {
+    clean,
+    loggedRegions: isBelieved && !isOpen ? trustedRegions(header) : null,
+    disbelief: isBelieved ? null : disbeliefOf(verdict, head),
+  };
+}
+
+function disbeliefOf(verdict: HeaderVerdict, head: Uint8Array): StoredCleanBits['disbelief'] {
+  if (verdict === 'foreign-version') return 'foreign-version';
+  return head.every((byte) => byte === 0) ? 'blank' : 'foreign';
 }

@@ -78,6 +78,7 @@ function explain(error: NodeJS.ErrnoException): string {
     case 'EADDRINUSE':
       return 'address is in use, must be free';
     case 'EACCES':
+    case 'EPERM':
       return 'permission denied';
     case 'ENOENT':
       return 'folder does not exist';
@@ -90,32 +91,54 @@ function explain(error: NodeJS.ErrnoException): string {
 }
 
 async function reclaimStaleSocket(path: string, where: string): Promise<void> {
-  const stat = lstatSync(path, { throwIfNoEntry: false });
-  if (stat === undefined) return;
-  if (!stat.isSocket()) {
-    throw new UserError(
-      'socket-path-taken',
-      `${where}: path is no socket, must be free or a socket`,
-    );
+  for (;;) {
+    const found = lstatSync(path, LSTAT);
+    if (found === undefined) return;
+    if (!found.isSocket()) {
+      throw new UserError(
+        'socket-path-taken',
+        `${where}: path is no socket, must be free or a socket`,
+      );
+    }
+    const answer = await probe(path);
+    if (answer !== 'refused') {
+      throw new UserError('socket-in-use', `${where}: ${ANSWERS[answer]}, must be free`, {
+        hint: 'Stop that server, or choose another path.',
+      });
+    }
+    // Another server that starts may have been quicker: then it is its socket, and no longer stale.
+    const now = lstatSync(path, LSTAT);
+    if (now?.ino !== found.ino || now.ctimeNs !== found.ctimeNs) continue;
+    try {
+      unlinkSync(path);
+    } catch (error) {
+      const reason = explain(error as NodeJS.ErrnoException);
+      throw new UserError('listen-failed', `${where}: a socket left there stays: ${reason}`, {
+        cause: error,
+      });
+    }
+    return;
   }
-  if (await isAnswered(path)) {
-    throw new UserError('socket-in-use', `${where}: a server is listening there, must be free`, {
-      hint: 'Stop that server, or choose another path.',
-    });
-  }
-  unlinkSync(path);
 }
 
-/** Somebody listens there. Only a clear refusal means that nobody does. */
-function isAnswered(path: string): Promise<boolean> {
+const LSTAT = { bigint: true, throwIfNoEntry: false } as const;
+
+const ANSWERS = {
+  accepted: 'a server is listening there',
+  forbidden: "another user's socket is there",
+} as const;
+
+/** Only a clear refusal means that nobody listens there. */
+function probe(path: string): Promise<keyof typeof ANSWERS | 'refused'> {
   return new Promise((resolve) => {
-    const probe = connect(path);
-    probe.once('connect', () => {
-      probe.destroy();
-      resolve(true);
+    const socket = connect(path);
+    socket.once('connect', () => {
+      socket.destroy();
+      resolve('accepted');
     });
-    probe.once('error', (error: NodeJS.ErrnoException) => {
-      resolve(error.code !== 'ECONNREFUSED' && error.code !== 'ENOENT');
+    socket.once('error', ({ code }: NodeJS.ErrnoException) => {
+      if (code === 'ECONNREFUSED' || code === 'ENOENT') resolve('refused');
+      else resolve(code === 'EACCES' || code === 'EPERM' ? 'forbidden' : 'accepted');
     });
   });
 }

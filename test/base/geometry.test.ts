@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import t from 'tap';
-import { RegionGeometry } from '../../src/base/geometry.ts';
+import { RegionGeometry, regionSizeFor } from '../../src/base/geometry.ts';
 import { toRegion, toSector, toSectorCount } from '../../src/base/units.ts';
 
 function geometry(targetSectors: number, regionSizeSectors: number): RegionGeometry {
@@ -26,6 +26,28 @@ t.test('RegionGeometry: regions follow each other and cover the target exactly',
       return next === targetSectors;
     }),
   );
+});
+
+t.test('regionSizeFor() finds the size that gives a number of regions', async (t) => {
+  fc.assert(
+    fc.property(
+      fc.integer({ min: 2, max: 2 ** 50 }),
+      fc.integer({ min: 1, max: 31 }),
+      (length, shift) => {
+        const size = 2 ** shift;
+        return size > length || regionSizeFor(length, Math.ceil(length / size)) === size;
+      },
+    ),
+  );
+  for (const [length, count] of [
+    [64, 15],
+    [64, 64],
+    [64, 0],
+    [0, 1],
+    [100, 1],
+  ] as const) {
+    t.equal(regionSizeFor(length, count), null, `${count} regions of ${length} sectors`);
+  }
 });
 
 t.test('RegionGeometry: a target of 8 EiB in large numbers', async (t) => {

@@ -152,7 +152,14 @@ t.test('compareLegs() covers what the next start will copy, and nothing else', a
     t.equal(exitStatusOf(await compare(legs, { log })), status, name);
   }
   const mismatch = await compare(legs, { log: makeLog(16, [3], 16) });
-  t.match(mismatch.notes, [/the log has 16 regions, the legs have 8: is this the region size/]);
+  const sizes = 'the log has 16 regions, the legs have 8';
+  t.same(mismatch.notes, [`${sizes}: were the mirror's regions 2 KiB?`]);
+  const odd = await compare(legs, { log: makeLog(15, [3], 15) });
+  t.match(odd.notes, [/15 regions.*is this the region size that the mirror had\?/]);
+  const blank = await compare(legs, { log: new LogDisk({ name: 'log.img', bytes: 1536 }) });
+  t.same(blank.notes, ['the log is blank: every region counts as dirty']);
+  t.match((await compare(legs, { log: foreign })).notes, [/is no log of a mirror: every region/]);
+  t.match((await compare(legs, { log: version })).notes, [/unknown version: every region/]);
 });
 
 t.test('readStoredCleanBits() puts the pieces of a large log together', async (t) => {
@@ -234,6 +241,10 @@ t.test('formatComparison() and comparisonToJson() tell it in full', async (t) =>
   });
   t.match(formatComparison(found, { rangesMax: 1 }), /\n {2}and 2 more ranges\n4 regions differ/);
   t.match(formatComparison(await compare(makeLegs(2, 64))), /\nlegs are equal\n$/);
+  const one = makeLegs(2, 64);
+  one[1]!.bytes[0] = 1;
+  const covered = await compare(one, { log: makeLog(8, [0]) });
+  t.match(formatComparison(covered), /\n1 region differs, the log covers it\n$/);
 });
 
 t.test('compareLegs() refuses what cannot be compared', async (t) => {

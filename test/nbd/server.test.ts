@@ -28,6 +28,16 @@ function newServer(
   return server;
 }
 
+/** As a server does that is killed. */
+async function leaveSocket(path: string): Promise<void> {
+  const listen = `.listen(${JSON.stringify(path)}, () => console.log(1))`;
+  const program = `require('net').createServer()${listen}`;
+  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
+  await once(child.stdout, 'data');
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
 t.test('NbdServer.listenUnix() makes a socket for its owner only, and removes it', async (t) => {
   const server = newServer(t);
   const path = join(tempDir(t), 'm.sock');
@@ -63,18 +73,28 @@ t.test('NbdServer.listenUnix() refuses what it cannot have, and says so', async 
 
 t.test('NbdServer.listenUnix() takes over the socket of a server that was killed', async (t) => {
   const path = join(tempDir(t), 's');
-  const listen = `.listen(${JSON.stringify(path)}, () => console.log(1))`;
-  const program = `require('net').createServer()${listen}`;
-  const child = spawn(process.execPath, ['-e', program], { stdio: ['ignore', 'pipe', 'inherit'] });
-  await once(child.stdout, 'data');
-  child.kill('SIGKILL');
-  await once(child, 'exit');
+  await leaveSocket(path);
   t.ok(existsSync(path), 'it left its socket behind');
   const server = newServer(t);
   await server.listenUnix(path);
   const client = await NbdClient.connect({ address: { kind: 'unix', path } });
   t.equal(client.size, 2 ** 20);
   await client.disconnect();
+});
+
+t.test('NbdServer.listenUnix() of two at once: one of them takes over', async (t) => {
+  const path = join(tempDir(t), 's');
+  await leaveSocket(path);
+  const attempts = [1, 2, 3].map(() => newServer(t).listenUnix(path));
+  const results = await Promise.allSettled(attempts);
+  const failures = results.flatMap((result) =>
+    result.status === 'rejected' ? [`${result.reason}`] : [],
+  );
+  t.equal(failures.length, 2);
+  for (const failure of failures) t.match(failure, /a server is listening there|is in use/);
+  const client = connect(path);
+  await once(client, 'connect');
+  client.destroy();
 });
 
 t.test('NbdServer.listenTcp() takes a free port for 0, and says why it fails', async (t) => {
