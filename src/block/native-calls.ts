@@ -36,6 +36,9 @@ const SO_SNDBUF = 7;
 /** prctl(2). */
 const PR_SET_PDEATHSIG = 1;
 
+/** poll(2). */
+const POLLOUT = 4;
+
 /**
  * getrusage(2): of the calling thread; where its voluntary context switches stand in the answer.
  */
@@ -58,6 +61,7 @@ export class NativeCalls {
   readonly #flock: IntCall;
   readonly #ioctl: AnyThreadCall;
   readonly #lseek: IntCall;
+  readonly #poll: IntCall;
   readonly #prctl: IntCall;
   readonly #pread: IntCall;
   readonly #preadv2: IntCall;
@@ -77,6 +81,7 @@ export class NativeCalls {
     // Variadic in C; with a fixed pointer it is called alike by the ABIs of Linux.
     this.#ioctl = libc.func('int ioctl(int fd, unsigned long request, _Inout_ uint8_t *argument)');
     this.#lseek = libc.func('int64_t lseek(int fd, int64_t offset, int whence)');
+    this.#poll = libc.func('int poll(_Inout_ uint8_t *requests, unsigned long count, int waitMs)');
     this.#prctl = libc.func('int prctl(int option, unsigned long argument)');
     this.#pread = libc.func('int64_t pread(int fd, _Out_ uint8_t *bytes, size_t size, int64_t at)');
     this.#preadv2 = libc.func(
@@ -161,6 +166,14 @@ export class NativeCalls {
   setSendBuffer(fd: number, bytes: number): IoResult {
     const value = new Uint8Array(new Int32Array([bytes]).buffer);
     return this.#outcome(this.#setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, value.length));
+  }
+
+  /** Some thousand bytes can be written without waiting for a reader, or fail at once. */
+  isWritable(fd: number): boolean {
+    const request = new DataView(new ArrayBuffer(8));
+    request.setInt32(0, fd, true);
+    request.setInt16(4, POLLOUT, true);
+    return this.#poll(new Uint8Array(request.buffer), 1, 0) !== 0;
   }
 
   /** This process gets the signal when its parent ends. */

@@ -5,6 +5,7 @@
 
 import { writeSync } from 'node:fs';
 import type { LogFields, Logger, LogLevel } from '../base/log.ts';
+import { nativeCalls } from '../block/native-calls.ts';
 import type { StatusLine } from './status-line.ts';
 
 export interface LoggerOptions {
@@ -17,12 +18,9 @@ const STDERR = 2;
 
 export async function createLogger(options: LoggerOptions): Promise<Logger> {
   if (!options.json) return new TextLogger(options);
-  const { destination, pino } = await import('pino');
+  const { pino } = await import('pino');
   const level = options.verbose ? 'debug' : 'info';
-  const sink = pino(
-    { level, base: { name: 'nbd-mirror' } },
-    destination({ fd: STDERR, sync: true }),
-  );
+  const sink = pino({ level, base: { name: 'nbd-mirror' } }, { write: writeStderr });
   const log =
     (name: LogLevel) =>
     (message: string, fields: LogFields = {}): void =>
@@ -62,9 +60,13 @@ class TextLogger implements Logger {
   }
 }
 
-/** A reader of standard error that has gone, or is too slow, must not end the server. */
+/**
+ * A reader of standard error that has gone, or has stopped reading, must neither end the server nor
+ * make it wait: what it does not take is lost.
+ */
 export function writeStderr(text: string): void {
   try {
+    if (!nativeCalls().isWritable(STDERR)) return;
     writeSync(STDERR, text);
   } catch {
     // There is no place left to say so.

@@ -14,6 +14,12 @@ const POLL_MS = 500;
 /** In sync: regions may still get out of sync, when a leg fails. */
 const IDLE_POLL_MS = 5000;
 const LINE_MS = 5000;
+/**
+ * What is left need not be copied soon, or at all: after a copy that failed, not before the next
+ * resume.
+ */
+const STALLED_MS = 10_000;
+const STALLED = ', no progress';
 const BAR_COLUMNS = 24;
 
 export interface SyncCounts {
@@ -38,6 +44,9 @@ export class ResyncProgress {
   /** Where and when it began; null while in sync. */
   #begin: { readonly counts: SyncCounts; readonly atMs: number } | null = null;
   #lineAtMs = 0;
+  /** When regions came into sync for the last time that was seen, and how many there are since. */
+  #moved = { inSync: -1, atMs: 0 };
+  #saidStalled = false;
 
   constructor(options: ResyncProgressOptions) {
     this.#options = options;
@@ -70,12 +79,18 @@ export class ResyncProgress {
       return;
     }
     this.#begin ??= { counts, atMs: now };
-    const pace = estimate(this.#begin, counts, now);
+    if (counts.inSync !== this.#moved.inSync) {
+      this.#moved = { inSync: counts.inSync, atMs: now };
+      this.#saidStalled = false;
+    }
+    const stalledMs = now - this.#moved.atMs;
+    const pace = stalledMs < STALLED_MS ? paceOf(estimate(this.#begin, counts, now)) : STALLED;
     if (statusLine !== null) {
-      statusLine.set(`resync ${bar(counts)} ${describe(counts, pace)}`);
-    } else if (now - this.#lineAtMs >= LINE_MS) {
+      statusLine.set(`resync ${bar(counts)} ${percentOf(counts)}${pace}`);
+    } else if (now - this.#lineAtMs >= LINE_MS && !this.#saidStalled) {
       this.#lineAtMs = now;
-      log.info(`resynchronising: ${describe(counts, pace)}`);
+      this.#saidStalled = pace === STALLED;
+      log.info(`resynchronising: ${percentOf(counts)}${pace}`);
     }
   }
 }
@@ -115,11 +130,14 @@ function estimate(
   };
 }
 
-function describe({ inSync, total }: SyncCounts, pace: Pace | null): string {
-  const percent = `${((100 * inSync) / total).toFixed(1)}% (${inSync} of ${total} regions)`;
-  if (pace === null) return percent;
+function percentOf({ inSync, total }: SyncCounts): string {
+  return `${((100 * inSync) / total).toFixed(1)}% (${inSync} of ${total} regions)`;
+}
+
+function paceOf(pace: Pace | null): string {
+  if (pace === null) return '';
   const rate = formatByteSize(Math.round(pace.bytesPerSecond));
-  return `${percent}, ${rate}/s, ${formatSeconds(pace.secondsLeft)} left`;
+  return `, ${rate}/s, ${formatSeconds(pace.secondsLeft)} left`;
 }
 
 function bar({ inSync, total }: SyncCounts): string {

@@ -6,7 +6,7 @@
  * copied from stays first in the table: a restart copies again. It is not when that leg goes.
  */
 
-import { OK } from '../base/errno.ts';
+import { errnoName, OK } from '../base/errno.ts';
 import { runBio } from '../block/run-bio.ts';
 import type { MirrorSet } from './mirror-set.ts';
 
@@ -15,7 +15,7 @@ export async function flushHealthyLegs(set: MirrorSet): Promise<void> {
   const flushes = set.legs.map(async (leg) => {
     if (leg.failed) return;
     const result = await runBio(leg.device, { op: 'flush' });
-    if (result !== OK) set.failLeg(leg, 'flush');
+    if (result !== OK) set.failLeg(leg, 'flush', `flush failed with ${errnoName(result)}`);
   });
   await Promise.all(flushes);
 }

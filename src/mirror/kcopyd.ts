@@ -10,7 +10,7 @@
 
 import { type Awaitable, andThen } from '../base/awaitable.ts';
 import type { Clock } from '../base/clock.ts';
-import { type IoResult, OK } from '../base/errno.ts';
+import { errnoName, type IoResult, OK } from '../base/errno.ts';
 import { COPY_PIECE_SECTORS, COPY_PIECES_MAX, THROTTLE_SLEEPS_MAX } from '../base/limits.ts';
 import type { Probe } from '../base/probe.ts';
 import { type Region, SECTOR_SIZE, type SectorCount, sectorAfter } from '../base/units.ts';
@@ -38,6 +38,8 @@ export interface CopyResult {
   readonly readError: boolean;
   /** The destinations on which a write failed. */
   readonly failedDestinations: readonly Leg[];
+  /** The first error of each leg, for people, in the words of its device. */
+  readonly reasons?: ReadonlyMap<Leg, string>;
 }
 
 export interface Kcopyd {
@@ -74,6 +76,7 @@ class RunningCopy {
   readonly #buffers: Uint8Array[];
   readonly #onEnd: (result: CopyResult) => void;
   readonly #failed = new Set<Leg>();
+  readonly #reasons = new Map<Leg, string>();
   #readError = false;
   /** Sectors handed out to pieces. */
   #begun = 0;
@@ -133,10 +136,11 @@ class RunningCopy {
     const { source, region, ignoreErrors } = this.#job;
     // A device of several parts may have read some of it before one of them failed.
     if (ignoreErrors) data.fill(0);
-    submit(source, 'read', { sector, count, data }, (result) => {
+    submit(source, 'read', { sector, count, data }, (result, bio) => {
       this.#options.probe.reached('R1', source.index, region);
       if (result !== OK) {
         this.#readError = true;
+        this.#noteReason(source, result, bio);
         if (!ignoreErrors) {
           this.#pieceEnded(buffer);
           return;
@@ -152,13 +156,21 @@ class RunningCopy {
     const { region, destinations } = this.#job;
     let writing = destinations.length;
     for (const leg of destinations) {
-      submit(leg, 'write', extent, (written) => {
+      submit(leg, 'write', extent, (written, bio) => {
         this.#options.probe.reached('R2', leg.index, region);
-        if (written !== OK) this.#failed.add(leg);
+        if (written !== OK) {
+          this.#failed.add(leg);
+          this.#noteReason(leg, written, bio);
+        }
         writing -= 1;
         if (writing === 0) this.#pieceEnded(buffer);
       });
     }
+  }
+
+  #noteReason(leg: Leg, result: IoResult, { op, detail }: Bio): void {
+    if (this.#reasons.has(leg)) return;
+    this.#reasons.set(leg, detail ?? `${op} failed with ${errnoName(result)}`);
   }
 
   #pieceEnded(buffer: Uint8Array): void {
@@ -168,7 +180,11 @@ class RunningCopy {
     const done = this.#begun >= this.#job.count || (!this.#job.ignoreErrors && this.#hasErrors());
     if (done && this.#open === 0) {
       this.#options.probe.reached('R3', -1, this.#job.region);
-      this.#onEnd({ readError: this.#readError, failedDestinations: [...this.#failed] });
+      this.#onEnd({
+        readError: this.#readError,
+        failedDestinations: [...this.#failed],
+        reasons: this.#reasons,
+      });
     } else if (!this.#pumpScheduled) {
       this.#pumpScheduled = true;
       this.#options.clock.defer(() => this.#pumpAgain());
@@ -191,7 +207,7 @@ function submit(
   leg: Leg,
   op: 'read' | 'write',
   extent: Extent,
-  onEnd: (result: IoResult) => void,
+  onEnd: (result: IoResult, bio: Bio) => void,
 ): void {
   leg.device.submit(
     new Bio({
@@ -200,7 +216,7 @@ function submit(
       count: extent.count,
       data: extent.data,
       fua: false,
-      onEnd: (_bio, result) => onEnd(result),
+      onEnd: (bio, result) => onEnd(result, bio),
     }),
   );
 }

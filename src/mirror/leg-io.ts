@@ -16,7 +16,12 @@ import type { MirrorWrite } from './mirror-write.ts';
 /** Bit i is set when leg i failed. */
 export type FailedLegs = number;
 
-export type FanOutEnd = (write: MirrorWrite, failedLegs: FailedLegs) => void;
+/** `reasons` are for people: of each leg that failed, in the words of its device. */
+export type FanOutEnd = (
+  write: MirrorWrite,
+  failedLegs: FailedLegs,
+  reasons?: readonly (string | null)[],
+) => void;
 
 export interface LegIo {
   fanOut(write: MirrorWrite, onEnd: FanOutEnd): void;
@@ -34,6 +39,8 @@ class FanOut {
   #onEnd: FanOutEnd | null = null;
   #open = 0;
   #failedLegs: FailedLegs = 0;
+  /** Only of those that failed. */
+  readonly #reasons: (string | null)[] = [];
 
   constructor(legs: readonly Leg[], probe: Probe, free: (fanOut: FanOut) => void) {
     this.#legs = legs;
@@ -77,6 +84,7 @@ class FanOut {
     if (failed) {
       this.#failedLegs |= 1 << legIndex;
       write.bio.detail = bio.detail;
+      this.#reasons[legIndex] = bio.detail;
     }
     this.#probe.reached('W7', legIndex, write.region);
     if (!failed && isDurable(bio.op, bio.fua)) this.#probe.reached('W8', legIndex, write.region);
@@ -86,7 +94,7 @@ class FanOut {
     this.#onEnd = null;
     const failedLegs = this.#failedLegs;
     this.#free(this);
-    onEnd(write, failedLegs);
+    onEnd(write, failedLegs, this.#reasons);
   }
 }
 

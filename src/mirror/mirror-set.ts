@@ -166,11 +166,15 @@ export class MirrorSet {
 
   // --- errors of legs ---------------------------------------------------------------------------
 
-  /** Records an error of a leg, moves the default leg away from it, raises an event (3.1). */
-  failLeg(leg: Leg, type: LegError): void {
+  /**
+   * Records an error of a leg, moves the default leg away from it, raises an event (3.1). `why` is
+   * for people, who are told of the first error of each type only: a leg that is gone fails all.
+   */
+  failLeg(leg: Leg, type: LegError, why: string): void {
     this.legFailure = true;
     const isNew = leg.recordError(type);
     this.context.probe.reached('F0', leg.index, NO_REGION);
+    if (isNew) this.context.log.error(`Leg ${leg.index} "${leg.device.name}" has failed: ${why}`);
     if (!isNew || !this.features.handleErrors) return;
     if (leg === this.defaultLeg) this.#leaveDefaultLeg(leg);
     this.#queueEvent();
@@ -180,7 +184,7 @@ export class MirrorSet {
     const { log } = this.context;
     if (!this.inSync && !this.features.keepLog) {
       // Better to fail reads than to serve them from a leg that never got the data.
-      log.error(`Leg ${leg.index} "${leg.device.name}" failed while out of sync: reads may fail`);
+      log.error(`Leg ${leg.index} stays the default leg, no other has all data: reads may fail`);
       return;
     }
     const healthy = firstHealthyLeg(this.legs);

@@ -6,7 +6,7 @@
  */
 
 import { isPromise } from '../base/awaitable.ts';
-import { EINVAL, EIO, type IoResult, OK } from '../base/errno.ts';
+import { EINVAL, EIO, errnoName, type IoResult, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { RegionGeometry } from '../base/geometry.ts';
 import { type Sector, type SectorCount, toSector } from '../base/units.ts';
@@ -150,7 +150,7 @@ function flushLegs(set: MirrorSet): IoResult | Promise<IoResult> {
     let outcome: IoResult = OK;
     for (const [index, result] of results.entries()) {
       if (result === OK) continue;
-      set.failLeg(set.legs[index]!, 'flush');
+      set.failLeg(set.legs[index]!, 'flush', `flush failed with ${errnoName(result)}`);
       outcome = EIO;
     }
     return outcome;
@@ -293,6 +293,6 @@ export class MirrorTarget implements Target {
 
   #logFailure(step: string, result: IoResult): void {
     if (result === OK) return;
-    this.#set.context.log.warn(`Dirty log: ${step} failed`, { errno: result });
+    this.#set.context.log.warn(`Dirty log: ${step} failed`, { result: errnoName(result) });
   }
 }

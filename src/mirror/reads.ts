@@ -6,7 +6,7 @@
  */
 
 import { type Awaitable, andThen, forEachAtOnce } from '../base/awaitable.ts';
-import { EIO, EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
+import { EIO, EOPNOTSUPP, errnoName, type IoResult, OK } from '../base/errno.ts';
 import { sectorAfter } from '../base/units.ts';
 import { Bio } from '../block/bio.ts';
 import { chooseLeg } from './choose-leg.ts';
@@ -72,15 +72,11 @@ function legReadEnded(bio: Bio, result: IoResult): void {
     parent.end(result);
     return;
   }
-  set.failLeg(leg, 'read');
+  set.failLeg(leg, 'read', bio.detail ?? `read failed with ${errnoName(result)}`);
   if (mayServe(set, parent)) {
-    set.context.log.warn(`Read from leg ${leg.index} "${leg.device.name}" failed, trying another`);
     set.queueRead(parent);
     return;
   }
-  set.context.log.error(
-    `Read from leg ${leg.index} "${leg.device.name}" failed, no other has the data`,
-  );
   parent.fail(result, bio.detail ?? 'No leg could be read');
 }
 

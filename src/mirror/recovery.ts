@@ -49,18 +49,12 @@ function copyEnded(
   set: MirrorSet,
   entry: RegionEntry<MirrorWrite>,
   source: Leg,
-  { readError, failedDestinations }: CopyResult,
+  { readError, failedDestinations, reasons }: CopyResult,
 ): void {
-  const { log } = set.context;
-  const { region } = entry;
-  if (readError) {
-    log.error(`Region ${region} cannot be read from leg ${source.index} during recovery`);
-    set.failLeg(source, 'sync');
-  }
-  for (const leg of failedDestinations) {
-    log.error(`Region ${region} cannot be written to leg ${leg.index} during recovery`);
-    set.failLeg(leg, 'sync');
-  }
+  const why = (leg: Leg): string =>
+    `copying region ${entry.region}: ${reasons?.get(leg) ?? 'no reason known'}`;
+  if (readError) set.failLeg(source, 'sync', why(source));
+  for (const leg of failedDestinations) set.failLeg(leg, 'sync', why(leg));
   const success = !readError && failedDestinations.length === 0;
   if (!success && !set.features.handleErrors) set.counters.blindRecoveries += 1;
   set.hash.recoveryEnded(entry, success);

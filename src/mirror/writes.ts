@@ -7,11 +7,11 @@
  */
 
 import { type Awaitable, andThen, forEachAtOnce, isPromise } from '../base/awaitable.ts';
-import { EOPNOTSUPP, type IoResult, OK } from '../base/errno.ts';
+import { EOPNOTSUPP, errnoName, type IoResult, OK } from '../base/errno.ts';
 import { REMOTE_RECOVERY_RETRY_MS } from '../base/limits.ts';
 import { sectorAfter } from '../base/units.ts';
 import { Bio } from '../block/bio.ts';
-import type { FailedLegs, LegIo } from './leg-io.ts';
+import type { FailedLegs, FanOutEnd, LegIo } from './leg-io.ts';
 import type { MirrorSet } from './mirror-set.ts';
 import { type MirrorWrite, NO_REGION } from './mirror-write.ts';
 import type { RegionState } from './region-state.ts';
@@ -39,9 +39,9 @@ export class Writes {
   readonly #set: MirrorSet;
   readonly #legIo: LegIo;
   readonly #wakeAfter: (delayMs: number) => void;
-  readonly #fanOutEnded = (write: MirrorWrite, failedLegs: FailedLegs): void => {
+  readonly #fanOutEnded: FanOutEnd = (write, failedLegs, reasons): void => {
     if (failedLegs === 0) this.#set.endWrite(write, OK);
-    else this.#fanOutFailed(write, failedLegs);
+    else this.#fanOutFailed(write, failedLegs, reasons ?? []);
   };
   readonly #redirectEnded = (bio: Bio, result: IoResult): void => {
     const write = bio.context as MirrorWrite;
@@ -128,7 +128,7 @@ export class Writes {
     if (this.#set.logFailure) return;
     this.#set.logFailure = true;
     this.#set.context.probe.reached('F3', -1, NO_REGION);
-    this.#set.context.log.error('The dirty log cannot be written', { errno: result });
+    this.#set.context.log.error('The dirty log cannot be written', { result: errnoName(result) });
   }
 
   #dispatchSync(writes: readonly MirrorWrite[]): void {
@@ -170,7 +170,11 @@ export class Writes {
     );
   }
 
-  #fanOutFailed(write: MirrorWrite, failedLegs: FailedLegs): void {
+  #fanOutFailed(
+    write: MirrorWrite,
+    failedLegs: FailedLegs,
+    reasons: readonly (string | null)[],
+  ): void {
     const set = this.#set;
     if (write.bio.op === 'discard') {
       write.bio.detail ??= 'A leg cannot discard';
@@ -178,7 +182,8 @@ export class Writes {
       return;
     }
     for (const leg of set.legs) {
-      if ((failedLegs & (1 << leg.index)) !== 0) set.failLeg(leg, 'write');
+      if ((failedLegs & (1 << leg.index)) === 0) continue;
+      set.failLeg(leg, 'write', reasons[leg.index] ?? `${write.bio.op} failed`);
     }
     set.queueFailure(write);
   }

@@ -77,6 +77,22 @@ t.test('ResyncProgress says plain lines every few seconds, with rate and time le
   progress.stop();
 });
 
+t.test('ResyncProgress says once that nothing is copied any more', async (t) => {
+  const { clock, said, progress, setInSync } = makeProgress({ bar: false });
+  await clock.advance(10_000);
+  await progress.start();
+  setInSync(1000);
+  for (let round = 0; round < 120; round++) await clock.advance(500);
+  t.equal(said.at(-1), 'resynchronising: 97.7% (1000 of 1024 regions), no progress');
+  const lines = said.length;
+  for (let round = 0; round < 120; round++) await clock.advance(500);
+  t.equal(said.length, lines, 'nothing is news');
+  setInSync(1001);
+  await clock.advance(500);
+  t.match(said.at(-1), /97.8% \(1001 of 1024 regions\), .* left$/);
+  progress.stop();
+});
+
 t.test('ResyncProgress draws a bar on a terminal, and takes it away in the end', async (t) => {
   const { clock, said, progress, setInSync } = makeProgress({ bar: true });
   await progress.start();

@@ -96,7 +96,7 @@ function hasErrors({ readError, failedDestinations }: CopyResult): boolean {
 function blameDefault(set: MirrorSet, job: CopyJob, result: CopyResult): CopyResult {
   const { readError, failedDestinations } = result;
   const source = set.defaultLeg;
-  if (readError) set.failLeg(source, 'sync');
+  if (readError) set.failLeg(source, 'sync', 'it cannot be read');
   const places = failedDestinations.map((leg) => job.destinations.indexOf(leg));
   const others = set.legs.filter((leg) => leg !== set.defaultLeg);
   const failed = places.flatMap((place) => others[place] ?? []);
