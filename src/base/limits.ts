@@ -176,5 +176,7 @@ export const SHARED_LOG_REGIONS_MAX = 2 ** 21;
 /** A mirror asks so often how long its node's lease lasts: several times in the shortest one. */
 export const ULOG_LEASE_ASK_MS = 250;
 export const ULOG_LEASE_RETRY_MS = 100;
+/** A status waits so long for its log server; a kernel's waits for ever. */
+export const ULOG_STATUS_MS = 3_000;
 /** Where nodes share a log: a write that waits for it so long is told of, with an event. */
 export const ULOG_STALL_MS = 5_000;

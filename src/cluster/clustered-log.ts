@@ -11,32 +11,26 @@
  *   has it marked until the mirror clears it, which it does after flushing the legs.
  */
 
-import { Bitset } from '../base/bitset.ts';
 import { type IoResult, OK } from '../base/errno.ts';
 import type { Region, SectorCount } from '../base/units.ts';
-import type { BlockDevice } from '../block/block-device.ts';
 import type { RemoteRecovering, UlogLease } from '../dirtylog/ulog-payloads.ts';
-import { CLEAR_DELAY_MS, type ClusterContext } from './cluster-context.ts';
+import { CLEAR_DELAY_MS } from './cluster-context.ts';
 import { encodeJson, LogKeys } from './cluster-keys.ts';
 import { isCopiedBy, planCopy, planSetSync, type Taker } from './copy-plans.ts';
 import { describeShared } from './describe-shared.ts';
-import { LogReplica } from './log-replica.ts';
-import { MarkSet } from './mark-set.ts';
-import { Membership } from './membership.ts';
+import { type LogPartsOptions, makeLogParts } from './log-parts.ts';
+import type { LogReplica } from './log-replica.ts';
+import type { MarkSet } from './mark-set.ts';
+import type { Membership } from './membership.ts';
 import { type LogDescription, NO_ANSWER, type NoAnswer, type ServedLog } from './served-log.ts';
-import type { SharedLogArgs } from './shared-log-args.ts';
-import { SharedLogFile } from './shared-log-file.ts';
+import type { SharedLogFile } from './shared-log-file.ts';
 import type { Step } from './take-over.ts';
 
 /** Regions that writes wait for, remembered at most. */
 const WANTED_MAX = 64;
 
-export interface ClusteredLogOptions {
+export interface ClusteredLogOptions extends LogPartsOptions {
   readonly uuid: string;
-  readonly args: SharedLogArgs;
-  readonly context: ClusterContext;
-  /** Of a `clustered-disk` log. */
-  readonly device: BlockDevice | null;
 }
 
 export class ClusteredLog implements ServedLog {
@@ -78,7 +72,7 @@ export class ClusteredLog implements ServedLog {
     this.regionCount = args.regionCount;
     this.deviceName = device?.name ?? null;
     this.#keys = new LogKeys(uuid);
-    const parts = this.#makeParts();
+    const parts = makeLogParts(options, this.#keys);
     this.#replica = parts.replica;
     this.#marks = parts.marks;
     this.#membership = parts.membership;
@@ -115,7 +109,7 @@ export class ClusteredLog implements ServedLog {
       // It may be another mirror with the same numbers, after a crash; else it is superfluous.
       return (await this.#membership.distrust(new Set(this.#marks.marked))) ? OK : NO_ANSWER;
     }
-    const parts = this.#makeParts();
+    const parts = makeLogParts(this.#options, this.#keys);
     this.#replica = parts.replica;
     this.#marks = parts.marks;
     this.#membership = parts.membership;
@@ -196,7 +190,7 @@ export class ClusteredLog implements ServedLog {
     if (!this.#isLive) return { remainingMs: 0, epoch };
     if (!this.#membership.isEntitled) {
       // A mirror whose marks are all stored asks for nothing else until it may write.
-      this.#membership.comeBack();
+      this.#comeBack();
       return { remainingMs: 0, epoch };
     }
     return { remainingMs: Math.floor(this.#options.context.lease.remainingMs), epoch };
@@ -327,8 +321,17 @@ export class ClusteredLog implements ServedLog {
 
   #noticed(): void {
     if (!this.#isLive) return;
+    if (!this.#membership.isEntitled) {
+      this.#comeBack();
+      return;
+    }
     this.#membership.lookForTheDead();
     this.#file?.noticed();
+  }
+
+  /** What happened meanwhile is seen to then: nothing may come later that would tell of it. */
+  #comeBack(): void {
+    this.#membership.comeBack(() => this.#noticed());
   }
 
   /** Sees to it that what lingers is not forgotten where nothing else is written. */
@@ -372,47 +375,4 @@ export class ClusteredLog implements ServedLog {
     this.#file?.close();
     this.#replica.close();
   }
-
-  #makeParts() {
-    const { context, device, args } = this.#options;
-    const { engine, log, clock } = context;
-    const { regionCount } = this;
-    const replica = new LogReplica({
-      keys: this.#keys,
-      regionCount,
-      engine,
-      log,
-      after: (delayMs, task) => void clock.after(delayMs, task),
-    });
-    const marks = new MarkSet(this.#node, replica);
-    let file: SharedLogFile | null = null;
-    const membership: Membership = new Membership({
-      context,
-      keys: this.#keys,
-      replica,
-      marks,
-      config: args.config,
-      keepMs: 2 * context.lease.lastsMs,
-      initialSync: async () => (file === null ? initialBits(args) : file.load()),
-    });
-    if (device !== null) {
-      const { syncWord } = args;
-      file = new SharedLogFile({
-        device,
-        context,
-        keys: this.#keys,
-        replica,
-        membership,
-        syncWord,
-      });
-    }
-    return { replica, marks, membership, file };
-  }
-}
-
-/** Without a device: as the words say (specification 11.5). */
-function initialBits({ regionCount, syncWord }: SharedLogArgs): Bitset {
-  const bits = new Bitset(regionCount);
-  bits.fillFrom(0, syncWord === 'nosync');
-  return bits;
 }

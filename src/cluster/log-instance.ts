@@ -6,8 +6,19 @@
 import { type Awaitable, isPromise } from '../base/awaitable.ts';
 import { OK } from '../base/errno.ts';
 import type { UlogMessage } from '../dirtylog/ulog-codec.ts';
-import { encodeDeviceName } from '../dirtylog/ulog-payloads.ts';
-import type { NoAnswer, ServedLog } from './served-log.ts';
+import {
+  encodeDeviceName,
+  ULOG_CLEAR_REGION,
+  ULOG_FLUSH,
+  ULOG_GET_REGION_SIZE,
+  ULOG_GET_RESYNC_WORK,
+  ULOG_GET_SYNC_COUNT,
+  ULOG_LEASE,
+  ULOG_MARK_REGION,
+  ULOG_STATUS_INFO,
+  ULOG_STATUS_TABLE,
+} from '../dirtylog/ulog-payloads.ts';
+import { NO_ANSWER, type NoAnswer, type ServedLog } from './served-log.ts';
 
 /** One connection of a mirror's side. */
 export interface LogClient {
@@ -41,6 +52,23 @@ export function refusal(error: number): Answer {
   return { error, data: NO_DATA };
 }
 
+/** Of what is known here, whatever marks wait to be stored. */
+const QUESTIONS: ReadonlySet<number> = new Set([
+  ULOG_GET_REGION_SIZE,
+  ULOG_GET_SYNC_COUNT,
+  ULOG_LEASE,
+  ULOG_STATUS_INFO,
+  ULOG_STATUS_TABLE,
+]);
+/** What changes no answer to them. */
+const OVERTAKEN: ReadonlySet<number> = new Set([
+  ...QUESTIONS,
+  ULOG_CLEAR_REGION,
+  ULOG_FLUSH,
+  ULOG_GET_RESYNC_WORK,
+  ULOG_MARK_REGION,
+]);
+
 /** From this version on a CTR may answer the name of a device (specification 10.1). */
 const VERSION_WITH_DEVICE = 2;
 
@@ -61,7 +89,10 @@ export class LogInstance {
   client: LogClient;
   /** The one that came last, as long as it is not answered; all before it are answered sooner. */
   #latest: Pending | null = null;
+  /** Not answered yet, and not to be overtaken. */
+  #changing = 0;
   #lastSeq: number | null = null;
+  #isClosing = false;
 
   constructor(options: LogInstanceOptions) {
     this.uuid = options.uuid;
@@ -95,28 +126,40 @@ export class LogInstance {
     return success(version < VERSION_WITH_DEVICE ? NO_DATA : encodeDeviceName(this.log.deviceName));
   }
 
-  /** Carries it out when all that came before are done with: at once where they are. */
+  /**
+   * Carries it out when all that came before are done with: at once where they are. A question does
+   * not wait for marks: whoever looks must see something, also while the store is away.
+   */
   run(message: UlogMessage, carryOut: () => Awaitable<Given>): Awaitable<Given> {
     const latest = this.#latest;
     if (latest !== null && isSame(latest.message, message)) return latest.answer;
-    const answer = latest === null ? carryOut() : latest.answer.then(carryOut);
+    const mayOvertake = latest !== null && this.#changing === 0;
+    if (mayOvertake && QUESTIONS.has(message.requestType)) return carryOut();
+    const inTurn = (): Awaitable<Given> => (this.#isClosing ? NO_ANSWER : carryOut());
+    const answer = latest === null ? carryOut() : latest.answer.then(inTurn);
     if (!isPromise(answer)) return answer;
     const pending: Pending = { message, answer };
+    const isChange = !OVERTAKEN.has(message.requestType);
     this.#latest = pending;
+    if (isChange) this.#changing += 1;
     void answer.finally(() => {
+      if (isChange) this.#changing -= 1;
       if (this.#latest === pending) this.#latest = null;
     });
     return answer;
   }
 
-  /** The mirror is gone for good. */
-  async orphaned(): Promise<void> {
+  /** The mirror is gone for good. False: the log is kept for it all the same. */
+  async orphaned(): Promise<boolean> {
     await this.#latest?.answer;
-    await this.log.orphaned?.();
+    if (this.log.orphaned === undefined) return false;
+    await this.log.orphaned();
+    return true;
   }
 
   /** The log is let go of when its last request has ended; one that waits is not answered. */
   async close(): Promise<void> {
+    this.#isClosing = true;
     this.log.abandon?.();
     await this.#latest?.answer;
     await this.log.destroy();

@@ -8,15 +8,15 @@
  * take one name for theirs would each believe the other's marks to be its own.
  *
  * The requests of an instance are carried out one after the other, in the order in which they came:
- * a mirror of ours sends several together. One that is equal to the one before, which is not
- * answered yet, is the same one, sent again after too long a wait: both get the one answer. A
- * mirror's numbers rise: what comes with an earlier one was overtaken, and was answered, or will be
- * asked again.
+ * a mirror of ours sends several together. Only questions do not wait for marks to be stored. One
+ * that is equal to the one before, which is not answered yet, is the same one, sent again after too
+ * long a wait: both get the one answer. A mirror's numbers rise: what comes with an earlier one was
+ * overtaken, and was answered, or will be asked again.
  */
 
 import { assert } from '../base/assert.ts';
 import { type Awaitable, isPromise } from '../base/awaitable.ts';
-import type { Clock } from '../base/clock.ts';
+import type { Clock, Timer } from '../base/clock.ts';
 import { EALREADY, EBUSY, EINVAL, EPROTO, errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
@@ -60,6 +60,8 @@ export class LogServer {
   readonly #open = new Set<LogClient>();
   /** By their type; refused ones too. */
   readonly #requestCounts: number[] = Array<number>(REQUEST_TYPES).fill(0);
+  /** For each mirror that has gone, until it is given up. */
+  readonly #patience = new Set<Timer>();
   #isStopping = false;
 
   constructor(options: LogServerOptions) {
@@ -75,14 +77,22 @@ export class LogServer {
     this.#open.delete(client);
     const { orphans } = this.#options;
     const left = [...this.#instances.values()].filter((instance) => instance.client === client);
-    if (orphans === undefined || left.length === 0) return;
-    orphans.clock.after(orphans.afterMs, () => {
-      if (this.#isStopping) return;
-      // Only now: its RESUME may have been on the way.
-      for (const instance of left) {
-        if (instance.client === client && instance.state === 'resumed') void instance.orphaned();
-      }
+    if (orphans === undefined || left.length === 0 || this.#isStopping) return;
+    const timer = orphans.clock.after(orphans.afterMs, () => {
+      this.#patience.delete(timer);
+      for (const instance of left) if (instance.client === client) void this.#giveUp(instance);
     });
+    this.#patience.add(timer);
+  }
+
+  /** Its mirror has gone for good. One that came back all the same would begin anew. */
+  async #giveUp(instance: LogInstance): Promise<void> {
+    const { client } = instance;
+    if (!(await instance.orphaned()) || instance.client !== client) return;
+    const key = keyOf(instance);
+    if (this.#instances.get(key) !== instance) return;
+    this.#instances.delete(key);
+    await instance.close();
   }
 
   /** Takes one message. The reply comes when there is one, which may be before this returns. */
@@ -125,8 +135,10 @@ export class LogServer {
   /** Answers nothing more, and lets go of every log; what is marked stays marked. */
   async stop(): Promise<void> {
     this.#isStopping = true;
+    for (const timer of this.#patience) timer.cancel();
+    this.#patience.clear();
     await Promise.all([...this.#creations.values()].map(({ made }) => made));
-    for (const instance of this.#instances.values()) await instance.close();
+    await Promise.all([...this.#instances.values()].map((instance) => instance.close()));
     this.#instances.clear();
   }
 

@@ -34,6 +34,9 @@ import {
   SYNC_CHUNKS_MAX,
   subtract,
 } from './take-over.ts';
+import { Waits } from './waits.ts';
+
+const CHANGE_MS_MAX = 1000;
 
 export interface MembershipOptions {
   readonly context: ClusterContext;
@@ -52,14 +55,16 @@ export class Membership {
   readonly #node: string;
   #owner = 0;
   #generation = 0;
-  #isAbandoned = false;
   #rejoining: Promise<boolean> | null = null;
   #takingOver = false;
-  readonly #sleepers = new Set<() => void>();
+  #isComingBack = false;
+  #isLeaving = false;
+  readonly #waits: Waits;
 
   constructor(options: MembershipOptions) {
     this.#options = options;
     this.#node = options.context.lease.node;
+    this.#waits = new Waits(options.context.clock);
   }
 
   /** Revision of this node's key; 0: it takes no part. */
@@ -83,10 +88,10 @@ export class Membership {
   /** Waits until it is so (again). False: nobody waits any more. */
   async entitled(): Promise<boolean> {
     for (;;) {
-      if (this.#isAbandoned || this.#owner === 0) return false;
+      if (this.#waits.isOver || this.#owner === 0) return false;
       if (this.isEntitled) return true;
-      if (!(await this.#options.context.lease.whenGood())) return false;
-      if (this.#isAbandoned || this.#owner === 0) return false;
+      if (!(await this.#leaseIsGood())) return false;
+      if (this.#waits.isOver || this.#owner === 0) return false;
       if (this.isEntitled) return true;
       this.#rejoining ??= this.#rejoin().finally(() => {
         this.#rejoining = null;
@@ -95,19 +100,20 @@ export class Membership {
     }
   }
 
-  /** As `entitled`, where nobody waits for it. */
-  comeBack(): void {
-    const { lease } = this.#options.context;
-    if (lease.isGood && this.#rejoining === null) void this.entitled();
+  /** As `entitled`, where nobody waits for it: it is told. */
+  comeBack(onBack: () => void): void {
+    if (this.#isComingBack || this.#isLeaving) return;
+    this.#isComingBack = true;
+    void this.entitled().then((isBack) => {
+      this.#isComingBack = false;
+      if (isBack) onBack();
+    });
   }
 
   /** Whoever waits gives up. */
   abandon(): void {
-    this.#isAbandoned = true;
     this.#owner = 0;
-    const sleepers = [...this.#sleepers];
-    this.#sleepers.clear();
-    for (const wake of sleepers) wake();
+    this.#waits.giveUp();
   }
 
   /** A plan that this node may only carry out while it takes part. */
@@ -143,12 +149,12 @@ export class Membership {
         return 'conflict';
       case 'refused':
         context.log.debug('shared log: the store refuses a transaction', { why: outcome.reason });
-        await this.pause(RETRY_MS);
+        await this.#waits.pause(RETRY_MS);
         return 'conflict';
       case 'unknown':
         context.counters.unknown += 1;
         // One that is full, or not there, says so at once.
-        await this.pause(RETRY_MS);
+        await this.#waits.pause(RETRY_MS);
         await replica.load();
         return 'unknown';
     }
@@ -156,36 +162,14 @@ export class Membership {
 
   /** Ends with the next change of what is known, or when given up; not later than a second. */
   change(): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        changes.close();
-        timer.cancel();
-        this.#sleepers.delete(wake);
-        resolve();
-      };
-      const timer = this.#options.context.clock.after(1000, wake);
-      const changes = this.#options.replica.onChange(wake);
-      this.#sleepers.add(wake);
-    });
-  }
-
-  pause(delayMs: number): Promise<void> {
-    if (this.#isAbandoned) return Promise.resolve();
-    return new Promise((resolve) => {
-      const wake = (): void => {
-        timer.cancel();
-        this.#sleepers.delete(wake);
-        resolve();
-      };
-      const timer = this.#options.context.clock.after(delayMs, wake);
-      this.#sleepers.add(wake);
-    });
+    return this.#waits.until((task) => this.#options.replica.onChange(task), CHANGE_MS_MAX);
   }
 
   /** Begins to take part: at a resume. ESTALE: another log has the uuid. Null: given up. */
   async join(): Promise<IoResult | null> {
     const { replica, marks, context, keepMs, keys } = this.#options;
-    this.#isAbandoned = false;
+    this.#waits.begin();
+    this.#isLeaving = false;
     marks.forgetAll();
     for (;;) {
       if (!(await this.#prepare())) return null;
@@ -201,7 +185,7 @@ export class Membership {
       const untilMs = context.clock.now() + keepMs;
       for (const region of suspects) marks.keep(region, untilMs);
       if (await this.#enter(suspects, { isNew: true })) return OK;
-      if (this.#isAbandoned) return null;
+      if (this.#waits.isOver) return null;
     }
   }
 
@@ -209,6 +193,7 @@ export class Membership {
   async leave(): Promise<boolean> {
     const { keys, replica, marks } = this.#options;
     const nodeKey = keys.node(this.#node);
+    this.#isLeaving = true;
     const left = new Set(marks.marked);
     if (!(await this.distrust(left))) return false;
     marks.forgetAll();
@@ -226,7 +211,8 @@ export class Membership {
         plan.deletes.push(nodeKey);
       }
       await this.commit(plan);
-      if (isLast && replica.revisionOf(nodeKey) === 0) break;
+      // Whoever saw the key go before we did may be putting it there again.
+      if (isLast && this.#rejoining === null && replica.revisionOf(nodeKey) === 0) break;
     }
     this.#owner = 0;
     return true;
@@ -248,17 +234,23 @@ export class Membership {
     return this.settle(() => this.#planDistrust(regions));
   }
 
+  /** False: it never will be, or nobody waits any more. */
+  async #leaseIsGood(): Promise<boolean> {
+    const { lease } = this.#options.context;
+    return lease.isGood || this.#waits.forTrue(lease.whenGood());
+  }
+
   // --- coming -----------------------------------------------------------------------------------
 
   /** A good lease, and everything known. */
   async #prepare(): Promise<boolean> {
     const { context, replica } = this.#options;
     for (;;) {
-      if (this.#isAbandoned || !(await context.lease.whenGood())) return false;
+      if (this.#waits.isOver || !(await this.#leaseIsGood())) return false;
       this.#generation = context.lease.generation;
       if (await replica.load()) return true;
-      await this.pause(RETRY_MS);
-      if (this.#isAbandoned) return false;
+      await this.#waits.pause(RETRY_MS);
+      if (this.#waits.isOver) return false;
     }
   }
 
@@ -292,7 +284,7 @@ export class Membership {
       marks.recheck();
       context.log.warn('shared log: coming back', { node: this.#node, suspects: suspects.size });
       if (await this.#enter(suspects, { isNew: false })) return true;
-      if (this.#isAbandoned) return false;
+      if (this.#waits.isOver) return false;
     }
   }
 
@@ -352,7 +344,7 @@ export class Membership {
   async #while(next: () => Step): Promise<boolean> {
     const { context, replica, keys } = this.#options;
     for (;;) {
-      if (this.#isAbandoned || !context.lease.isGood) return false;
+      if (this.#waits.isOver || !context.lease.isGood) return false;
       if (context.lease.generation !== this.#generation) return false;
       if (replica.revisionOf(keys.node(this.#node)) !== this.#owner) return false;
       const step = next();

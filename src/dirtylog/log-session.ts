@@ -47,7 +47,7 @@ export interface SessionAnswer {
 }
 
 const NO_DATA = new Uint8Array(0);
-const NOBODY: SessionAnswer = { result: ESRCH, data: NO_DATA, isLate: false };
+export const NOBODY: SessionAnswer = { result: ESRCH, data: NO_DATA, isLate: false };
 
 /**
  * - `known`: the server knows the log, and what is marked.

@@ -12,7 +12,7 @@
 import { assert } from '../base/assert.ts';
 import { type Awaitable, andThen, isPromise } from '../base/awaitable.ts';
 import { errnoName, type IoResult, OK } from '../base/errno.ts';
-import { ULOG_REMOTE_QUESTION_MS } from '../base/limits.ts';
+import { ULOG_REMOTE_QUESTION_MS, ULOG_STATUS_MS } from '../base/limits.ts';
 import type { Region, SectorCount } from '../base/units.ts';
 import type { DeviceNaming, StatusKind, TargetDevice } from '../dm/target.ts';
 import type { TargetContext } from '../dm/target-context.ts';
@@ -22,7 +22,7 @@ import { KnownSync } from './known-sync.ts';
 import { LeaseWatch } from './lease-watch.ts';
 import type { LogChannel } from './log-channel.ts';
 import { LogFlush, type LogFlushOptions } from './log-flush.ts';
-import type { LogSession, SessionAnswer } from './log-session.ts';
+import { type LogSession, NOBODY, type SessionAnswer } from './log-session.ts';
 import { type StallAlarm, sharedLogAlarm } from './stall-alarm.ts';
 import { type Decoded, ULOG_DATA_BYTES_MAX } from './ulog-codec.ts';
 import {
@@ -326,7 +326,19 @@ class UserspaceLog implements DirtyLog {
     roomBytes: number,
     decode: (data: Uint8Array) => Decoded<T>,
   ): Promise<T | null> {
-    return this.#understand(type, await this.#session.inquire(type, roomBytes), decode);
+    return this.#understand(type, await this.#inTime(type, roomBytes), decode);
+  }
+
+  /** Whoever wants to see a status is told that there is none, if it takes too long. */
+  #inTime(type: BareType, roomBytes: number): Promise<SessionAnswer> {
+    return new Promise((resolve) => {
+      const { clock } = this.#parts.target;
+      const timer = clock.after(ULOG_STATUS_MS, () => resolve(NOBODY));
+      void this.#session.inquire(type, roomBytes).then((answer) => {
+        timer.cancel();
+        resolve(answer);
+      });
+    });
   }
 
   #understand<T>(

@@ -29,9 +29,6 @@ export interface LogServerMishaps {
   readonly integratedFlush: boolean;
 }
 
-/** Longer than any life here: a mirror that is gone is gone with its machine. */
-const ORPHAN_MS = 1_000_000;
-
 export function logServerStack(mishaps: LogServerMishaps): StackFactory {
   return async (environment) => {
     const { clock } = environment;
@@ -89,8 +86,7 @@ class MortalServer {
         return heldBy(life, device);
       },
     });
-    const options = { implementations, clock, log: silentLogger, orphanMs: ORPHAN_MS };
-    const server = new LogServer(options);
+    const server = new LogServer({ implementations, log: silentLogger });
     this.#wire.serve({
       connected: (client) => server.connected(client),
       disconnected: (client) => server.disconnected(client),

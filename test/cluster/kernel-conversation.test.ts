@@ -26,9 +26,7 @@ t.test('a conversation with a kernel, once more', async (t) => {
   const openDevice = async () => unclosed(log);
   const options = {
     implementations: localLogs({ clock, log: silentLogger, openDevice }),
-    clock,
     log: silentLogger,
-    orphanMs: 60_000,
   };
   const server = new LogServer(options);
   let answered: (message: UlogMessage) => void = () => undefined;

@@ -70,4 +70,45 @@ for (const implementation of ['clustered-core', 'clustered-disk'] as const) {
     t.same(cluster.replica.nodes, ['a'], 'its log server is there, and gives it up');
     t.same(cluster.violations, []);
   });
+
+  t.test(`${implementation}: a node dies while the other one's lease is in doubt`, async (t) => {
+    const { cluster, a, b } = await started({ seed: '6', implementation, nosync: true });
+    void b.write(1);
+    await cluster.untilTrue('marked', () => cluster.replica.isMarked('b', 1));
+    await inDoubt(cluster, a);
+    b.killMirror();
+    await cluster.until(b.stopServer());
+    a.areRenewalsLost = false;
+    await cluster.untilTrue('taken over', () => !cluster.replica.markers.includes('b'), LEASE_MS);
+    t.same(cluster.violations, []);
+  });
+
+  t.test(`${implementation}: a log server stops without its store`, async (t) => {
+    const { cluster, a } = await started({ seed: '7', implementation, nosync: true });
+    a.isPartitioned = true;
+    void a.write(1);
+    await cluster.pass(2 * LEASE_MS);
+    await cluster.until(a.stopServer(), 1000);
+    t.pass('it stopped, although a request was waiting');
+  });
+}
+
+t.test('a node waits for the writer, whose lease was in doubt for a moment', async (t) => {
+  const implementation = 'clustered-disk';
+  const { cluster, a, b } = await started({ seed: '5', implementation, nosync: true });
+  await cluster.pass(3000);
+  t.equal(cluster.replica.writer?.node, 'a');
+  await inDoubt(cluster, a);
+  const written = b.write(1);
+  await cluster.pass(100);
+  a.areRenewalsLost = false;
+  t.equal(await cluster.until(written, 2 * LEASE_MS), 0);
+  t.same(cluster.replica.nodes, ['a', 'b']);
+  t.same(cluster.violations, []);
+});
+
+/** By its own clock the lease may have ended; the store lets it last. */
+async function inDoubt(cluster: SimCluster, node: SimNode): Promise<void> {
+  node.areRenewalsLost = true;
+  await cluster.untilTrue('the lease is in doubt', () => !node.hasLease);
 }

@@ -381,6 +381,9 @@ t.test('without a server: whoever leaves just goes, and a status says what is wr
   server.takeLines();
   t.equal(await server.until(Promise.resolve(log.status('info', asInTable)), 10), '1 mem');
   t.same(server.takeLines(), ['CTR 800 mem 8', 'STATUS_INFO'], 'a suspended log is not resumed');
+  server.answer = () => null;
+  const late = Promise.resolve(log.status('info', asInTable));
+  t.equal(await server.until(late, 3000), 'userspace 1 COM_FAILURE');
   server.wire.cut();
   await server.until(log.destroy(), 0);
   t.equal(target.heldCount, 0);

@@ -33,6 +33,7 @@ import { askedLogType } from './asked-log.ts';
 import { BadWire } from './bad-wire.ts';
 import { NodeClock } from './node-clock.ts';
 import { NodeDevice } from './node-device.ts';
+import { storeLink } from './store-link.ts';
 
 export const REGIONS = 8;
 /** Of a region: each node writes one of its own. */
@@ -207,6 +208,8 @@ export class SimNode {
   #channel: LogChannel | null = null;
   /** Nothing between server and store arrives. */
   isPartitioned = false;
+  /** Only its lease is not renewed. */
+  areRenewalsLost = false;
   wasCutOff = false;
   readonly counters = { transactions: 0, conflicts: 0, unknown: 0 };
   /** What was acknowledged last, and what may be there too, by region. */
@@ -237,10 +240,7 @@ export class SimNode {
     const { cluster } = this;
     this.#serverClock = new NodeClock(cluster.clock);
     const clock = this.#serverClock;
-    const engine = new MemoryEngine(cluster.store, clock, {
-      deadlineMs: 100,
-      delayMs: () => (this.isPartitioned || cluster.isLost() ? null : cluster.delayMs()),
-    });
+    const engine = storeLink(this, clock);
     lives += 1;
     const lease = new NodeLease({
       engine,
@@ -362,6 +362,13 @@ export class SimNode {
 
   get hasLease(): boolean {
     return this.#lease?.isGood ?? false;
+  }
+
+  /** As with SIGTERM. */
+  async stopServer(): Promise<void> {
+    await this.#server!.stop();
+    await this.#lease!.stop({ giveBack: true });
+    this.killServer();
   }
 
   #deviceOver(device: MemoryDevice, clock: NodeClock): NodeDevice {
