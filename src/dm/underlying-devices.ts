@@ -34,19 +34,22 @@ interface Entry {
 export class UnderlyingDevices {
   readonly #opener: DeviceOpener;
   readonly #entries: Entry[] = [];
-  /** Opening and closing take turns, so that two users of one name never open it twice. */
-  #turn: Promise<unknown> = Promise.resolve();
+  /**
+   * By identity: opening and closing of one thing take turns, so that two users never open it
+   * twice. Others do not wait: a server far away may take its time.
+   */
+  readonly #turns = new Map<string, Promise<unknown>>();
 
   constructor(opener: DeviceOpener) {
     this.#opener = opener;
   }
 
   /** For the `user`, which stands for all that asks on its behalf. @throws UserError */
-  get(name: string, use: DeviceUse = {}, user: object | null = null): Promise<BlockDevice> {
+  async get(name: string, use: DeviceUse = {}, user: object | null = null): Promise<BlockDevice> {
     const listedOnly = use.listedOnly ?? false;
     const shared = use.shared ?? false;
-    return this.#inTurn(async () => {
-      const identity = await this.#opener.identify(name);
+    const identity = await this.#opener.identify(name);
+    return this.#inTurn(identity, async () => {
       const owner = this.#opener.isOpenedByEach?.(identity) === true ? user : null;
       let entry = this.#entries.find(
         (one) => one.identity === identity && one.listedOnly === listedOnly && one.user === owner,
@@ -62,21 +65,25 @@ export class UnderlyingDevices {
     });
   }
 
-  put(device: BlockDevice): Promise<void> {
-    return this.#inTurn(async () => {
-      const index = this.#entries.findIndex((entry) => entry.device === device);
-      const entry = this.#entries[index];
-      assert(entry !== undefined, `Device "${device.name}" is given back but is not open`);
+  async put(device: BlockDevice): Promise<void> {
+    const entry = this.#entries.find((one) => one.device === device);
+    assert(entry !== undefined, `Device "${device.name}" is given back but is not open`);
+    return this.#inTurn(entry.identity, async () => {
       entry.users -= 1;
       if (entry.users > 0) return;
-      this.#entries.splice(index, 1);
+      this.#entries.splice(this.#entries.indexOf(entry), 1);
       await device.close();
     });
   }
 
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
+  #inTurn<T>(identity: string, work: () => Promise<T>): Promise<T> {
+    const result = (this.#turns.get(identity) ?? Promise.resolve()).then(work);
+    const turn = result
+      .catch(() => undefined)
+      .then(() => {
+        if (this.#turns.get(identity) === turn) this.#turns.delete(identity);
+      });
+    this.#turns.set(identity, turn);
     return result;
   }
 }

@@ -3,7 +3,9 @@
 import t from 'tap';
 import { EIO } from '../../src/base/errno.ts';
 import { UserError } from '../../src/base/failure.ts';
+import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { parseTable } from '../../src/dm/table-line.ts';
+import { UnderlyingDevices } from '../../src/dm/underlying-devices.ts';
 import { MirrorRig } from '../support/mirror-rig.ts';
 
 t.test('MappedDevice.submit() sends each piece to its target and joins the results', async (t) => {
@@ -151,6 +153,29 @@ t.test(
     t.ok(rig.disk('leg0').closed);
   },
 );
+
+t.test('A device that takes long to open keeps nobody from others', async (t) => {
+  const opened: string[] = [];
+  let answer = (): void => {};
+  const devices = new UnderlyingDevices({
+    identify: async (name) => name.replace('./', ''),
+    open: async (name) => {
+      opened.push(name);
+      if (name === 'far') await new Promise<void>((resolve) => (answer = resolve));
+      return new MemoryDevice({ name, sizeSectors: 8 });
+    },
+  });
+  const far = [devices.get('far'), devices.get('./far')];
+  const near = await devices.get('near');
+  await devices.put(near);
+  await devices.put(await devices.get('near'));
+  t.same(opened, ['far', 'near', 'near'], 'the two users of one thing wait for each other');
+  answer();
+  const [first, second] = await Promise.all(far);
+  t.equal(first, second);
+  await Promise.all([devices.put(first!), devices.put(second!)]);
+  await t.rejects(devices.put(first!), /given back but is not open/);
+});
 
 t.test('targets zero, error and linear refuse what they do not know', async (t) => {
   const rig = new MirrorRig();
