@@ -71,21 +71,19 @@ function addHidden(command: Command, flags: readonly string[]): Command {
 
 /** The program's own; they end it. */
 const PROGRAM_OPTIONS = new Set(['-h', '--help', '-V', '--version']);
-/** Options that take the word behind them. */
-const WITH_VALUE = new Set([
-  ...['-u', '--uuid', '-o', '--options', '-O', '--sort', '-j', '--major', '-m', '--minor'],
-  ...['-U', '--uid', '-G', '--gid', '-M', '--mode', '--table', '--target', '--separator'],
-  ...['--readahead', '--udevcookie', '--manglename', '-S', '--select', '--exec'],
-]);
-
-/** `dmsetup -c info` is `dmsetup info -c`. */
-export function verbFirst(words: readonly string[]): string[] {
+/** `dmsetup -c info` is `dmsetup info -c`; `verbs` tell which options take the word behind them. */
+export function verbFirst(words: readonly string[], verbs: readonly Command[]): string[] {
+  const withValue = new Set(
+    verbs.flatMap(({ options }) =>
+      options.filter(({ required }) => required).flatMap(({ short, long }) => [short, long]),
+    ),
+  );
   const rest = [...words];
   const leading: string[] = [];
   while (rest[0]?.startsWith('-') === true && !PROGRAM_OPTIONS.has(rest[0])) {
     const option = rest.shift()!;
     leading.push(option);
-    if (WITH_VALUE.has(option) && rest.length > 0) leading.push(rest.shift()!);
+    if (withValue.has(option) && rest.length > 0) leading.push(rest.shift()!);
   }
   const verb = rest.shift();
   return verb === undefined ? [...words] : [verb, ...leading, ...rest];

@@ -55,7 +55,7 @@ async function main(words: readonly string[]): Promise<number> {
       outputError: (text, write) => write(`nbd-mirror: ${text}`),
     });
   }
-  const ordered = verbFirst(words);
+  const ordered = verbFirst(words, daemonCommands);
   try {
     await program.parseAsync(ordered, { from: 'user' });
     return status;

@@ -53,7 +53,8 @@ t.test('A device from its creation to its removal, by the commands that dmsetup 
   t.match(await run(['suspend', '--noflush', 'data']), { status: 0 });
   t.match(await run(['reload', 'data', 'next.table']), { status: 0 });
   t.match(await run(['resume', 'data']), { status: 0 });
-  const json = await run(['table', 'data', '--json']);
+  const ahead = ['--control', socket, '--target', 'linear', 'table', 'data', '--json'];
+  const json = await run(ahead);
   t.match(JSON.parse(json.stdout), { devices: [{ targets: [{ line: '0 1024 linear a.img 0' }] }] });
   const events = await run(['events']);
   t.match(

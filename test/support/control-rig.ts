@@ -149,6 +149,6 @@ export async function runCommandLine(
     command.exitOverride().configureOutput({ writeErr: shell.err, writeOut: shell.out });
     program.addCommand(command);
   }
-  await program.parseAsync(verbFirst(words), { from: 'user' });
+  await program.parseAsync(verbFirst(words, commands), { from: 'user' });
   return result;
 }
