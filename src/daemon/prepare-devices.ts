@@ -21,6 +21,7 @@ import {
 } from '../dirtylog/log-header.ts';
 import { type LogProbe, probeLog } from '../dirtylog/log-probe.ts';
 import { createMissingFile, identifyAnyDevice, openAnyDevice } from './any-device.ts';
+import { checkNewLegs } from './new-legs.ts';
 import { bytesNeeded, type DeviceUse, type LegUse, type LogUse } from './table-devices.ts';
 
 export interface PrepareOptions {
@@ -40,6 +41,7 @@ export async function prepareDevices(
   if (options.create) {
     // A file that is named twice is not made for nothing. Links to it are seen behind this.
     await checkRoles(uses, options, identifyOrMissing);
+    await checkNewLegs(uses);
     makeMissing(uses, options.log);
   }
   await checkRoles(uses, options, identifyAnyDevice);

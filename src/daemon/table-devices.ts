@@ -11,6 +11,11 @@ import { parseLeg, parseLegCount, parseLogArgs } from '../mirror/mirror-args.ts'
 export interface LegUse {
   readonly role: 'leg';
   readonly device: string;
+  /** Uses of one mirror have the same number. */
+  readonly mirror: number;
+  readonly index: number;
+  /** The mirror believes that its legs are equal, whatever they are. */
+  readonly isNosync: boolean;
   readonly startSector: number;
   readonly lengthSectors: number;
 }
@@ -18,6 +23,7 @@ export interface LegUse {
 export interface LogUse {
   readonly role: 'log';
   readonly device: string;
+  readonly mirror: number;
   readonly regionCount: number;
   readonly regionSizeSectors: number;
   readonly targetSectors: number;
@@ -41,7 +47,7 @@ export function bytesNeeded(use: DeviceUse): number {
   return logImageBytes(use.regionCount, SECTOR_SIZE);
 }
 
-function devicesOfMirror(line: TableLine): DeviceUse[] {
+function devicesOfMirror(line: TableLine, mirror: number): DeviceUse[] {
   const { log, rest } = parseLogArgs(line.args);
   const uses: DeviceUse[] = [];
   const [device, ...args] = log.args;
@@ -49,13 +55,14 @@ function devicesOfMirror(line: TableLine): DeviceUse[] {
   if (log.typeName === 'disk' && device !== undefined && (args.length === 1 || args.length === 2)) {
     const targetSectors = toSectorCount(line.length);
     const parsed = parseDiskLogArgs({ type: 'disk', args, targetSectors });
-    uses.push({ role: 'log', device, targetSectors, ...parsed });
+    uses.push({ role: 'log', device, mirror, targetSectors, ...parsed });
   }
+  const isNosync = log.args.at(-1) === 'nosync';
   const legCount = parseLegCount(rest);
   for (let index = 0; index < legCount; index++) {
     const leg = parseLeg(rest, index);
     const place = { startSector: leg.offset, lengthSectors: line.length };
-    uses.push({ role: 'leg', device: leg.deviceName, ...place });
+    uses.push({ role: 'leg', device: leg.deviceName, mirror, index, isNosync, ...place });
   }
   return uses;
 }
