@@ -80,7 +80,7 @@ export class NodeLease {
 
   /**
    * Takes the name. @throws UserError where the store does not answer, or somebody else has the
-   * name and keeps it.
+   * name and keeps it, until the patience, or `stop`, ends it.
    */
   async start(): Promise<void> {
     const { clock, node, lastsMs } = this.#options;
@@ -88,7 +88,7 @@ export class NodeLease {
     for (;;) {
       const holder = await this.#acquire();
       if (holder === null) break;
-      if (clock.now() >= giveUpAtMs) {
+      if (clock.now() >= giveUpAtMs || this.#isStopped) {
         await this.stop({ giveBack: true });
         throw this.#notStarted(node, holder);
       }

@@ -53,10 +53,17 @@ export function planCluster({ etcd, node, leaseSeconds }: ClusterOptions): Clust
   return { hosts: etcd.split(',').map(parseHost), node, leaseMs: seconds * 1000 };
 }
 
+export interface JoinOptions {
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** Nobody wants to join any more. */
+  readonly stopped: Promise<unknown>;
+}
+
 /** @throws UserError where etcd does not answer, or the node's name is somebody else's. */
 export async function joinCluster(
   { hosts, node, leaseMs }: ClusterPlan,
-  { clock, log }: { readonly clock: Clock; readonly log: Logger },
+  { clock, log, stopped }: JoinOptions,
 ): Promise<ClusterContext> {
   const engine = await connect(hosts, { clock, log });
   const lease = new NodeLease({
@@ -69,8 +76,11 @@ export async function joinCluster(
     identity: processIdentity(),
     hasEnded: hasProcessEnded,
   });
+  let isJoining = true;
+  void stopped.then(() => (isJoining ? lease.stop({ giveBack: true }) : undefined));
   try {
     await lease.start();
+    isJoining = false;
   } catch (error) {
     await engine.close();
     throw error;

@@ -41,7 +41,7 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const clock = new SystemClock();
   const path = logSocketOf(options.socket, process.env);
   const plan = planCluster(options);
-  const context = await joinCluster(plan, { clock, log });
+  const context = await joinCluster(plan, { clock, log, stopped: signals.first });
   const around = surroundings({ clock, log, create: options.create });
   const server = new LogServer({
     implementations: [...localLogs(around), ...clusteredLogs(context, around)],

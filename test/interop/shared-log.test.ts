@@ -95,7 +95,12 @@ t.test('what is wrong is refused, and says why', async (t) => {
   const cluster = await ClusterBed.start(t);
   const { directory: cwd } = cluster;
   const nowhere = ['logd', '--socket', 'x.logd', '--etcd', 'http://127.0.0.1:1', '--node', 'x'];
-  const wrong = await runCommand([...nowhere, '--lease', '2'], { cwd });
+  const wrongly = runCommand([...nowhere, '--lease', '2'], { cwd });
+  const patient = startCommand(t, [...nowhere, '--lease', '600'], { cwd });
+  await waitUntil('it waits', () => patient.stderr.includes('etcd keeps no leases'));
+  t.equal((await patient.stop()).status, 2, 'it does not wait on after a signal');
+  t.match(patient.stderr, /Cannot take node name "x"/);
+  const wrong = await wrongly;
   t.equal(wrong.status, 2);
   t.match(
     wrong.stderr,
