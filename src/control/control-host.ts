@@ -70,9 +70,13 @@ export interface ControlHost {
   detailsOf(target: Target): Promise<TargetDetails | null>;
   /**
    * Makes one leg of a mirror an image of its own, as it is at one instant; or a copy of it, where
-   * `copyTo` says so, and the leg stays. In the device's turn.
+   * `copyTo` says so, and the leg stays. In the device's turn. A copy ends when `signal` says so.
    *
    * @throws UserError
    */
-  splitLeg(device: MappedDevice, leg: number, copyTo: string | null): Promise<SplitImage>;
+  splitLeg(
+    device: MappedDevice,
+    leg: number,
+    options: { readonly copyTo: string | null; readonly signal: AbortSignal },
+  ): Promise<SplitImage>;
 }

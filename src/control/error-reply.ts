@@ -26,6 +26,7 @@ const STATUS_BY_CODE: Readonly<Record<string, ErrorStatus>> = {
   'out-of-sync': 409,
   'leg-failed': 409,
   suspended: 409,
+  'table-loaded': 409,
   'copy-exists': 409,
   unauthorized: 401,
   'no-device': 404,

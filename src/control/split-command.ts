@@ -26,9 +26,10 @@ export const splitVerb = defineVerb({
     },
     'must be an object',
   ),
-  run: ({ control, input }) =>
+  run: ({ control, input, signal }) =>
     changeDevice(control, input, null, async (device) => {
-      const image = await control.host.splitLeg(device, input.leg, input.to ?? null);
+      const options = { copyTo: input.to ?? null, signal };
+      const image = await control.host.splitLeg(device, input.leg, options);
       const { device: path, offsetSectors, lengthSectors, table } = image;
       control.events.publish('split', device.name, {
         ...{ leg: input.leg, image: path, offsetSectors, lengthSectors, table },

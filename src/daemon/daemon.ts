@@ -138,8 +138,10 @@ export class Daemon {
       version,
       instance: nameOfInstance(),
       detailsOf: targetDetails,
-      splitLeg: (device, leg, copyTo) =>
-        copyTo === null ? detachLeg(device, leg, this.#record) : copyLeg(device, leg, copyTo),
+      splitLeg: (device, leg, { copyTo, signal }) =>
+        copyTo === null
+          ? detachLeg(device, leg, this.#record)
+          : copyLeg(device, leg, copyTo, signal),
     });
     this.#monitor = this.#createMonitor(plan, environment);
     this.controlListener = new ControlListener(this.control);

@@ -32,7 +32,7 @@ export async function detachLeg(
   leg: number,
   record: TableRecord,
 ): Promise<SplitImage> {
-  refuseSuspended(device, leg);
+  refuseUnfit(device, leg);
   const plan = async (): Promise<SplitTable> => {
     const { next, image } = await planFor(device, leg);
     return { lines: [next.line], record: [next.record], unsettled: next.settled !== null, image };
@@ -53,13 +53,18 @@ export async function detachLeg(
   };
 }
 
-/** Clients wait while it is copied. @throws UserError; there is no copy then. */
+/**
+ * Clients wait while it is copied, or until `signal` says to give up.
+ *
+ * @throws UserError; there is no copy then.
+ */
 export async function copyLeg(
   device: MappedDevice,
   leg: number,
   path: string,
+  signal: AbortSignal,
 ): Promise<SplitImage> {
-  refuseSuspended(device, leg);
+  refuseUnfit(device, leg);
   await planFor(device, leg);
   await device.suspend({ noflush: true });
   try {
@@ -71,7 +76,8 @@ export async function copyLeg(
       });
     }
     try {
-      await fillCopy(path, legDevice(device, leg), image.offset, lengthSectors);
+      const from = legDevice(device, leg);
+      await fillCopy({ path, from, offset: image.offset, sectors: lengthSectors, signal });
     } catch (error) {
       // It would be taken for one, and be in the way of the next attempt.
       rmSync(path, { force: true });
@@ -95,14 +101,18 @@ async function planFor(device: MappedDevice, leg: number): Promise<SplitPlan> {
   );
 }
 
-/** Whoever suspended it may be counting on its table. */
-function refuseSuspended(device: MappedDevice, leg: number): void {
-  if (!device.suspended) return;
-  throw new UserError(
-    'suspended',
-    `Cannot split leg ${leg} off: device "${device.name}" is suspended, must be resumed`,
-    { errno: EBUSY },
-  );
+/** Whoever suspended it may be counting on its table; whoever loaded another one, on that. */
+function refuseUnfit(device: MappedDevice, leg: number): void {
+  const cannot = `Cannot split leg ${leg} off: device "${device.name}"`;
+  if (device.suspended) {
+    throw new UserError('suspended', `${cannot} is suspended, must be resumed`, { errno: EBUSY });
+  }
+  if (device.inactiveTable !== null) {
+    throw new UserError('table-loaded', `${cannot} has an inactive table, must have none`, {
+      errno: EBUSY,
+      hint: 'Make it live with "resume", or drop it with "clear".',
+    });
+  }
 }
 
 function legDevice(device: MappedDevice, leg: number): BlockDevice {
@@ -111,29 +121,31 @@ function legDevice(device: MappedDevice, leg: number): BlockDevice {
   throw new UserError('no-mirror', `Cannot split leg ${leg} off: "${device.name}" is no mirror`);
 }
 
-async function fillCopy(
-  path: string,
-  from: BlockDevice,
-  offset: number,
-  sectors: number,
-): Promise<void> {
-  const copy = await openDevice(path, { readOnly: false });
+interface Copying {
+  readonly path: string;
+  readonly from: BlockDevice;
+  readonly offset: number;
+  readonly sectors: number;
+  readonly signal: AbortSignal;
+}
+
+async function fillCopy(copying: Copying): Promise<void> {
+  const copy = await openDevice(copying.path, { readOnly: false });
   try {
-    await copySectors(from, offset, copy, sectors);
+    await copySectors(copying, copy);
   } finally {
     await copy.close();
   }
 }
 
 /** What is zero stays a hole. @throws UserError */
-async function copySectors(
-  from: BlockDevice,
-  offset: number,
-  to: BlockDevice,
-  sectors: number,
-): Promise<void> {
+async function copySectors(copying: Copying, to: BlockDevice): Promise<void> {
+  const { from, offset, sectors, signal } = copying;
   const buffer = new Uint8Array(COPY_PIECE_SECTORS * SECTOR_SIZE);
   for (let sector = 0; sector < sectors; sector += COPY_PIECE_SECTORS) {
+    if (signal.aborted) {
+      throw new UserError('split-given-up', 'Cannot copy the leg: who asked for it has gone');
+    }
     const count = toSectorCount(Math.min(COPY_PIECE_SECTORS, sectors - sector));
     const data = buffer.subarray(0, count * SECTOR_SIZE);
     const at = toSector(offset + sector);

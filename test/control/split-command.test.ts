@@ -1,6 +1,7 @@
 /** Legs taken out of mirrors under clients: what the image holds, and how the mirror goes on. */
 
 import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { ControlRig } from '../support/control-rig.ts';
@@ -145,6 +146,24 @@ t.test('a copy leaves the leg where it is', async (t) => {
   t.match((await rig.run('info', 'data')).out, /State: +ACTIVE/);
 });
 
+t.test('a copy ends when who asked for it goes away', async (t) => {
+  const { rig, file } = await mirror(t, TWO);
+  await rig.json('fault', { device: 'data', target: 'leg0', fault: 'hang --op read' });
+  const body = JSON.stringify({ device: 'data', leg: 0, to: file('copy') });
+  const path = '/v1/split';
+  const sent = request({ socketPath: rig.socket, method: 'POST', path });
+  sent.on('error', () => {}).end(body);
+  await waitUntil('the copy', () => existsSync(file('copy')));
+  sent.destroy();
+  // What comes from later clients is seen after that.
+  for (let client = 0; client < 3; client++) await rig.json('version');
+  await rig.json('fault-remove', { all: true });
+  // In its turn: behind the split.
+  await rig.json('clear', { device: 'data' });
+  t.notOk(existsSync(file('copy')));
+  t.match((await rig.run('info', 'data')).out, /State: +ACTIVE/);
+});
+
 t.test('what is refused changes nothing', async (t) => {
   const { rig, file } = await mirror(t, THREE);
   await rig.json('create', { device: 'plain', table: `0 8 linear memory:x,size=1M 0` });
@@ -166,6 +185,12 @@ t.test('what is refused changes nothing', async (t) => {
   await rig.json('suspend', { device: 'data' });
   t.match(await rig.refusal('split', { device: 'data', leg: 0 }), { code: 'suspended' });
   await rig.json('resume', { device: 'data' });
+  await rig.json('load', { device: 'data', table: `0 ${SECTORS} zero` });
+  for (const more of [{}, { to: file('copy') }]) {
+    const input = { device: 'data', leg: 0, ...more };
+    t.match(await rig.refusal('split', input), { status: 409, code: 'table-loaded' });
+  }
+  await rig.json('clear', { device: 'data' });
   await rig.json('fault', { device: 'data', target: 'leg2', fault: 'error --op flush' });
   t.match(await rig.refusal('split', { device: 'data', leg: 2 }), {
     code: 'leg-failed',
