@@ -2,7 +2,8 @@
  * A device over an open file or block device: positional I/O in the page cache, honest about what
  * is durable. `open-device.ts` opens it.
  *
- * - Reads and writes go inline or through the thread pool (`lane.ts`); partial ones are continued;
+ * - Reads and writes go inline or through the thread pool (`lane.ts`), large writes to memory to a
+ *   thread (`threaded-writes.ts`); partial ones are continued;
  *   a read behind the end of a file that was cut off is EIO, never silent zeros.
  * - A flush is `fdatasync`, always in the pool, unless the file has no storage below it (tmpfs).
  * - FUA is the write and then such a flush, shared with others (`data-sync.ts`).
@@ -27,13 +28,13 @@ import { type AioPolicy, Lane, type LaneMeter } from './lane.ts';
 import { nativeCalls } from './native-calls.ts';
 import { PooledTransfers } from './pooled-transfers.ts';
 import type { SpaceCall } from './space-call.ts';
+import { ThreadedWrites } from './threaded-writes.ts';
 
 /**
- * Larger transfers go to the pool: the loop receives the next request meanwhile, and the legs of a
- * mirror are written side by side. Measured on tmpfs with two cores: at writing two legs a trip
- * through the pool takes twice the processor time at 64 KiB, loses a little at 256 KiB, and gains a
- * sixth at 1 MiB, as at reading. Pieces of a resynchronisation stay below it: in the pool they
- * would keep the cores from the loop for tens of milliseconds.
+ * Larger transfers go to the pool: the loop receives the next request meanwhile. Measured on tmpfs
+ * with two cores: a trip through the pool takes twice the processor time at 64 KiB, loses a little
+ * at 256 KiB, and gains a sixth at 1 MiB. Pieces of a resynchronisation stay below it: in the pool
+ * they would keep the cores from the loop for tens of milliseconds.
  */
 const INLINE_BYTES_MAX = 2 ** 19;
 
@@ -78,6 +79,8 @@ export class FileDevice implements BlockDevice {
   readonly #readLane: Lane;
   readonly #writeLane: Lane;
   readonly #pooled: PooledTransfers;
+  /** Null where a write may have to wait for storage, or a lane was chosen. */
+  readonly #threaded: ThreadedWrites | null;
   /** One at a time: the file system lets them wait for each other anyway. */
   #isChangingSpace = false;
   readonly #spaceWaiting: Bio[] = [];
@@ -95,7 +98,10 @@ export class FileDevice implements BlockDevice {
       rotational: options.rotational,
     };
     this.#fd = options.fd;
-    this.#pooled = new PooledTransfers(options.fd, (bio, result) => this.#finish(bio, result));
+    const onEnd = (bio: Bio, result: IoResult): void => this.#finish(bio, result);
+    this.#pooled = new PooledTransfers(options.fd, onEnd);
+    const isThreaded = options.aio === 'auto' && options.isVolatile && !options.readOnly;
+    this.#threaded = isThreaded ? new ThreadedWrites(options.fd, onEnd) : null;
     this.#holes = new FileHoles(options);
     this.#space = options.space;
     this.#isVolatile = options.isVolatile;
@@ -134,6 +140,7 @@ export class FileDevice implements BlockDevice {
         return;
       case 'write':
         if (this.capabilities.readOnly) this.#finish(bio, EROFS);
+        else if (this.#threaded?.takes(bio)) this.#threaded.start(bio);
         else this.#transfer(bio, this.#writeLane);
         return;
       case 'discard':

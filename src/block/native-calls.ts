@@ -143,6 +143,11 @@ export class NativeCalls {
     return count >= 0 ? count : -(koffi.errno() || EIO);
   }
 
+  /** Where the bytes are. They stay there as long as somebody holds the array. */
+  addressOf(bytes: Uint8Array): number {
+    return Number(koffi.address(bytes));
+  }
+
   /**
    * Gives a socket what it takes at once; answers how many bytes that was. 0 for every reason not
    * to: whoever sends the rest in the ordinary way learns which.

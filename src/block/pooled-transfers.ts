@@ -11,6 +11,7 @@
 import type { IoResult } from '../base/errno.ts';
 import type { Bio } from './bio.ts';
 import { FileTransfer } from './file-transfer.ts';
+import { conflictsWith } from './write-conflicts.ts';
 
 const AT_ONCE = 3;
 
@@ -64,13 +65,4 @@ export class PooledTransfers {
     const transfer = this.#spare.pop() ?? new FileTransfer(this.#fd, this.#ended);
     transfer.start(bio);
   }
-}
-
-function conflictsWith(bio: Bio, others: readonly Bio[]): boolean {
-  if (bio.op !== 'write') return false;
-  return others.some((other) => {
-    const isApart =
-      other.sector + other.count <= bio.sector || bio.sector + bio.count <= other.sector;
-    return other.op === 'write' && !isApart;
-  });
 }

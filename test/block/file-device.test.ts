@@ -17,7 +17,7 @@ import { tempDir } from '../support/temp-dir.ts';
 import { requireRoot, requireThat } from '../support/tools.ts';
 
 const MIB = 2 ** 20;
-const LANES: readonly AioPolicy[] = ['inline', 'pool'];
+const LANES: readonly AioPolicy[] = ['auto', 'inline', 'pool'];
 
 async function openFile(
   t: Test,
