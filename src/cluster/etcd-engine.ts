@@ -59,9 +59,32 @@ export async function connectEtcd(options: EtcdEngineOptions): Promise<Engine> {
       // By default one that comes back is not looked for within two minutes.
       'grpc.initial_reconnect_backoff_ms': 200,
       'grpc.max_reconnect_backoff_ms': 1000,
-    },
+      interceptors: [watchOnlyWithLeader],
+    } as NonNullable<IOptions['grpcOptions']>,
   };
   return new EtcdEngine(new library.Etcd3(settings), library, options);
+}
+
+interface StartingCall {
+  start(metadata: { set(name: string, value: string): void }, listener?: object): void;
+}
+
+/**
+ * A member that is cut off from the others knows of no change, and says nothing: its watches stay.
+ * Asked so, it ends them, and another member is found.
+ */
+function watchOnlyWithLeader<O extends { readonly method_definition: { readonly path: string } }>(
+  options: O,
+  nextCall: (options: O) => StartingCall,
+): StartingCall {
+  const call = nextCall(options);
+  if (!options.method_definition.path.endsWith('/Watch')) return call;
+  const start = call.start.bind(call);
+  call.start = (metadata, listener) => {
+    metadata.set('hasleader', 'true');
+    start(metadata, listener);
+  };
+  return call;
 }
 
 class EtcdEngine implements Engine {

@@ -5,6 +5,9 @@
 
 import { setTimeout as sleep } from 'node:timers/promises';
 import t from 'tap';
+import { silentLogger } from '../../src/base/log.ts';
+import { connectEtcd } from '../../src/cluster/etcd-engine.ts';
+import { SystemClock } from '../../src/daemon/system-clock.ts';
 import type { ClusterBed } from '../support/cluster/cluster-bed.ts';
 import {
   finishLoaded,
@@ -14,7 +17,8 @@ import {
   startNode,
 } from '../support/cluster/loaded-cluster.ts';
 import { runCommand } from '../support/command.ts';
-import { type EtcdMember, leaderOf } from '../support/etcd.ts';
+import { type EtcdMember, leaderOf, startEtcd } from '../support/etcd.ts';
+import { tempDir } from '../support/temp-dir.ts';
 import { requireTool } from '../support/tools.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
@@ -60,6 +64,28 @@ t.test('all members stand still for half a minute', async (t) => {
   await Promise.all([moreWrites(a), moreWrites(b)]);
   t.match(a.serve.stderr, GOES_ON);
   await finishLoaded(t, bed, observer, [a, b]);
+});
+
+t.test('a member that is cut off from the others does not keep its watches', async (t) => {
+  if (!requireTool(t, 'etcd')) return;
+  const [alone, ...others] = await startEtcd(t, tempDir(t), { members: 3 });
+  const clock = new SystemClock();
+  const options = { hosts: [alone!.url], clock, log: silentLogger, deadlineMs: 1000 };
+  const engine = await connectEtcd(options);
+  t.teardown(() => engine.close());
+  const seen = new Promise<void>((changed) => {
+    const watch = engine.watch('x', 0, { changed: () => changed(), lost: () => undefined });
+    t.teardown(() => watch.close());
+  });
+  const put = { key: 'x', value: Buffer.from('1') };
+  await engine.commit({ compares: new Map(), puts: [put], deletes: [] });
+  await seen;
+  const lost = new Promise<void>((resolve) => {
+    engine.watch('x', 0, { changed: () => undefined, lost: resolve });
+  });
+  for (const member of others) member.stop();
+  await lost;
+  t.pass('whoever follows looks for another member');
 });
 
 t.test('etcd is full', async (t) => {
