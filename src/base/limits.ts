@@ -140,6 +140,9 @@ export const INSPECT_RANGES_MAX = 100_000;
  */
 export const LOG_PROBE_BYTES = 1024 * 1024;
 
+/** Characters; a table longer than this is no table. */
+export const TABLE_TEXT_MAX = 1024 * 1024;
+
 /** Control: the body of a request; the largest table has a million characters, and JSON escapes. */
 export const CONTROL_BODY_BYTES_MAX = 4 * 2 ** 20;
 

@@ -35,10 +35,10 @@ export interface LogdOptions extends ClusterOptions {
 
 /** Ends with the exit status. @throws UserError when it cannot start. */
 export async function runLogd(options: LogdOptions): Promise<number> {
-  const signals = new StopSignals();
+  const clock = new SystemClock();
+  const signals = new StopSignals(clock);
   const { logJson: json, verbose } = options;
   const log = await createLogger({ json, verbose, statusLine: null });
-  const clock = new SystemClock();
   const path = logSocketOf(options.socket, process.env);
   const plan = planCluster(options);
   const context = await joinCluster(plan, { clock, log, stopped: signals.first });

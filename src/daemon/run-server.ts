@@ -24,7 +24,8 @@ const SIGTERM = 15;
 
 /** Ends with the exit status. @throws UserError when the server cannot start. */
 export async function runServer(options: ServeOptions): Promise<number> {
-  const signals = new StopSignals();
+  const clock = new SystemClock();
+  const signals = new StopSignals(clock);
   const parentGone = watchParent(options);
   const activationSockets = takeActivationSockets(process.env, process.pid);
   // Standard output belongs to the command that we run, or to the one that started us.
@@ -34,9 +35,8 @@ export async function runServer(options: ServeOptions): Promise<number> {
   const statusLine = hasBar ? new StatusLine(writeStderr) : null;
   const { logJson: json, verbose } = options;
   const log = await createLogger({ json, verbose, statusLine });
-  const clock = new SystemClock();
 
-  const plan = await planServe(options);
+  const plan = await signals.whileStarting(planServe(options));
   if (plan.control.tcp !== null && plan.control.tokenFile === null && isQuiet) {
     throw new UserError(
       'no-token',
@@ -49,7 +49,7 @@ export async function runServer(options: ServeOptions): Promise<number> {
   const tableLines = plan.tableText.trim().split('\n');
   for (const line of plan.tableText === '' ? [] : tableLines) say(`table: ${line}`);
   let isReporting = false;
-  const daemon = await Daemon.start(plan, options, {
+  const starting = Daemon.start(plan, options, {
     clock,
     log,
     activationSockets,
@@ -58,6 +58,7 @@ export async function runServer(options: ServeOptions): Promise<number> {
       if (isReporting) void reportEvent(device, log);
     },
   });
+  const daemon = await signals.whileStarting(starting);
   const progress = new ResyncProgress({ clock, log, statusLine, status: () => daemon.status() });
   try {
     if (options.pidFile !== undefined) writePidFile(options.pidFile, process.pid);

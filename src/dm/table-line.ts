@@ -4,6 +4,7 @@
  */
 
 import { UserError } from '../base/failure.ts';
+import { TABLE_TEXT_MAX } from '../base/limits.ts';
 import { parseUnsigned, SECTOR_MAX } from './parse-number.ts';
 
 export interface TableLine {
@@ -12,9 +13,6 @@ export interface TableLine {
   readonly type: string;
   readonly args: readonly string[];
 }
-
-/** A table longer than this is no table. */
-const TABLE_TEXT_MAX = 1024 * 1024;
 
 /**
  * Parses a table of one or more lines. Empty lines and lines that begin with `#` are skipped.

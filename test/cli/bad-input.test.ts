@@ -101,6 +101,7 @@ const OPTIONS: readonly Case[] = [
   { words: `${MIRROR} --tls-certificates folder --tls-psk k`, says: /only one of them is allowed/ },
   { words: `${MIRROR} --listen 1:2:3`, says: /must be HOST:PORT/ },
   { words: `${MIRROR} --table-file t`, says: /only one of them is allowed/ },
+  { words: '--table-file /dev/zero', says: /"\/dev\/zero": it goes on behind 4194304 bytes/ },
   { words: '--table-file missing.table', says: /table file "missing.table": ENOENT/ },
   { words: `${MIRROR} --keep-log`, says: /keep_log is given without handle_errors/ },
   { words: `${MIRROR} --socket none/s`, says: /"none\/s": folder does not exist, must be there/ },
