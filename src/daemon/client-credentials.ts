@@ -4,14 +4,26 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { errnoName, errnoOfError } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import type { Logger } from '../base/log.ts';
 import { type ClientCredentials, createClientUpgrade } from '../nbd/client/client-tls.ts';
 import type { RemoteName } from '../nbd/client/remote-name.ts';
 import { printable } from '../nbd/printable.ts';
 import type { TlsUpgrade } from '../nbd/tls.ts';
 import type { UriTls } from '../nbd/uri.ts';
+import { RenewedTls } from './renewed-tls.ts';
 
-/** @throws UserError for files that are missing or of no use. */
-export function loadClientTls(tls: UriTls, { address }: RemoteName): TlsUpgrade {
+const CERTIFICATE_FILES = ['ca-cert.pem', 'client-cert.pem', 'client-key.pem', 'ca-crl.pem'];
+
+/** `log` is told when files were renewed. @throws UserError for files that are of no use. */
+export function loadClientTls(tls: UriTls, remote: RemoteName, log: Logger): TlsUpgrade {
+  const { certificates: folder, pskFile } = tls;
+  const folderFiles =
+    folder === undefined ? [] : CERTIFICATE_FILES.map((name) => join(folder, name));
+  const files = pskFile === undefined ? folderFiles : [pskFile];
+  return new RenewedTls({ files, load: () => loadUpgrade(tls, remote), log });
+}
+
+function loadUpgrade(tls: UriTls, { address }: RemoteName): TlsUpgrade {
   // A unix socket has no name of its own.
   const host = address.kind === 'unix' ? 'localhost' : address.host;
   const credentials = tls.pskFile === undefined ? loadX509(tls, host) : loadPsk(tls, tls.pskFile);

@@ -2,6 +2,7 @@
 
 import { UserError } from '../base/failure.ts';
 import { NBD_CONNECTIONS_MAX, NBD_HANDSHAKE_MS_MAX } from '../base/limits.ts';
+import type { Logger } from '../base/log.ts';
 import { AddressFilter } from '../nbd/address-filter.ts';
 import { printable } from '../nbd/printable.ts';
 import { planTls, type TlsSettings, type TlsWords } from './tls-settings.ts';
@@ -28,7 +29,7 @@ const CONNECTIONS_LARGEST = 10_000;
 const HANDSHAKE_SECONDS_LARGEST = 86_400;
 
 /** @throws UserError naming the option. */
-export function planClients(words: ClientWords): ClientSettings {
+export function planClients(words: ClientWords, log: Logger): ClientSettings {
   const { allow = [], deny = [], maxConnections, maxConnectionsPerExport } = words;
   const connectionsMax = parseWithin('--max-connections', maxConnections, {
     ...{ min: 1, max: CONNECTIONS_LARGEST, unset: NBD_CONNECTIONS_MAX },
@@ -44,7 +45,7 @@ export function planClients(words: ClientWords): ClientSettings {
       parseWithin('--handshake-timeout', words.handshakeTimeout, {
         ...{ min: 0, max: HANDSHAKE_SECONDS_LARGEST, unset: NBD_HANDSHAKE_MS_MAX / 1000 },
       }),
-    tls: planTls(words),
+    tls: planTls(words, log),
   };
 }
 

@@ -36,7 +36,7 @@ export async function runServer(options: ServeOptions): Promise<number> {
   const { logJson: json, verbose } = options;
   const log = await createLogger({ json, verbose, statusLine });
 
-  const plan = await signals.whileStarting(planServe(options));
+  const plan = await signals.whileStarting(planServe(options, log));
   if (plan.control.tcp !== null && plan.control.tokenFile === null && isQuiet) {
     throw new UserError(
       'no-token',

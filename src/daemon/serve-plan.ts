@@ -2,6 +2,7 @@
 
 import { UserError } from '../base/failure.ts';
 import { CLEAR_DELAY_MS_MAX, POLL_US_MAX } from '../base/limits.ts';
+import type { Logger } from '../base/log.ts';
 import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
 import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
 import type { HandshakeFeatures } from '../nbd/handshake-features.ts';
@@ -42,7 +43,7 @@ export interface ServePlan {
 }
 
 /** @throws UserError naming the option. */
-export async function planServe(options: ServeOptions): Promise<ServePlan> {
+export async function planServe(options: ServeOptions, log: Logger): Promise<ServePlan> {
   const aio = parseAio(options.aio ?? 'auto');
   const throttlePercent = parsePercent(options.resyncThrottle ?? '100');
   const pollUs = parseWithin('--poll-us', options.pollUs ?? '64', POLL_US_MAX, 'microseconds');
@@ -54,7 +55,7 @@ export async function planServe(options: ServeOptions): Promise<ServePlan> {
   );
   const tcp = options.listen.map(parseListenAddress);
   const features = parseFeatures(options);
-  const clients = planClients(options);
+  const clients = planClients(options, log);
   const control = planControl(options, process.env);
   const tableText = await chooseTable(options, isControlled(control));
   const givenLines = tableText === null ? [] : parseTable(tableText);

@@ -5,6 +5,7 @@ import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:f
 import { join, resolve } from 'node:path';
 import { errnoName, errnoOfError } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { type Logger, silentLogger } from '../base/log.ts';
 import { printable } from '../nbd/printable.ts';
 import {
   createServerUpgrade,
@@ -14,9 +15,11 @@ import {
   type TlsCredentials,
   type TlsMode,
   type TlsPolicy,
+  type TlsUpgrade,
   type X509Credentials,
 } from '../nbd/tls.ts';
 import type { UriTls } from '../nbd/uri.ts';
+import { RenewedTls } from './renewed-tls.ts';
 
 export interface TlsWords {
   readonly tls?: string;
@@ -49,12 +52,13 @@ export const WITHOUT_TLS: TlsSettings = { policy: NO_TLS, onlyExports: [], forCl
 /** Of a file, bits of its mode for others than its owner, and for others than its group too. */
 const MODE_OF_OTHERS = 0o077;
 const MODE_OF_WORLD = 0o007;
+const CERTIFICATE_FILES = ['server-cert.pem', 'server-key.pem', 'ca-cert.pem', 'ca-crl.pem'];
 const PSK_BYTES_MIN = 16;
 const PSK_BYTES_MAX = 64;
 const PSK_USER_BYTES_MAX = 128;
 
-/** @throws UserError naming the option or the file. */
-export function planTls(words: TlsWords): TlsSettings {
+/** `log` is told when files were renewed. @throws UserError naming the option or the file. */
+export function planTls(words: TlsWords, log: Logger = silentLogger): TlsSettings {
   const { tlsCertificates: directory, tlsPsk: pskFile, tlsOnly: onlyExports = [] } = words;
   const mode = parseMode(words);
   if (mode === 'off') {
@@ -69,7 +73,9 @@ export function planTls(words: TlsWords): TlsSettings {
     throw badTls('--tls-only is given, but TLS is required for all exports: --tls must be on');
   }
   if (directory !== undefined) {
-    const policy = policyOf(mode, readCertificates(directory, words), directory);
+    const files = CERTIFICATE_FILES.map((name) => join(directory, name));
+    const load = () => upgradeOf(readCertificates(directory, words), directory);
+    const policy = { mode, upgrade: new RenewedTls({ files, load, log }) };
     return { policy, onlyExports, forClients: { certificates: resolve(directory) } };
   }
   if (pskFile === undefined) {
@@ -80,10 +86,10 @@ export function planTls(words: TlsWords): TlsSettings {
   for (const name of ['tlsVerifyPeer', 'tlsAuthorize'] as const) {
     if (isGiven(words[name])) throw badTls(`${optionOf(name)} needs certificates, not --tls-psk`);
   }
-  const credentials = readKeys(pskFile);
-  const [user] = credentials.keys.keys();
-  const forClients = { user: user!, pskFile: resolve(pskFile) };
-  return { policy: policyOf(mode, credentials, pskFile), onlyExports, forClients };
+  const [user] = readKeys(pskFile).keys.keys();
+  const load = () => upgradeOf(readKeys(pskFile), pskFile);
+  const policy = { mode, upgrade: new RenewedTls({ files: [pskFile], load, log }) };
+  return { policy, onlyExports, forClients: { user: user!, pskFile: resolve(pskFile) } };
 }
 
 function isGiven(value: unknown): boolean {
@@ -104,9 +110,9 @@ function parseMode({ tls, tlsCertificates, tlsPsk }: TlsWords): TlsMode {
   throw badTls(`--tls is "${printable(word)}", must be one of ${TLS_MODES.join(', ')}`);
 }
 
-function policyOf(mode: TlsMode, credentials: TlsCredentials, place: string): TlsPolicy {
+function upgradeOf(credentials: TlsCredentials, place: string): TlsUpgrade {
   try {
-    return { mode, upgrade: createServerUpgrade(credentials) };
+    return createServerUpgrade(credentials);
   } catch (error) {
     throw badFile(place, printable((error as Error).message, 200), error);
   }

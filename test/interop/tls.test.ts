@@ -1,7 +1,7 @@
 /** Other people's clients over TLS: they get in and work, or do not and say why. */
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, cpSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { makeCertificates } from '../support/certificates.ts';
@@ -149,6 +149,27 @@ t.test('clients that may not get in are told so, and others work on', async (t) 
   await waitUntil('the log', () => /TLS failed.*reason/.test(certified.server.stderr));
   t.match(keyed.server.stderr, /TLS failed .*reason=.*(binder|unknown)/);
   for (const { server } of [certified, keyed, plain]) t.match(await server.stop(), { status: 0 });
+});
+
+t.test('certificates are renewed while it runs', async (t) => {
+  if (!requireTool(t, 'nbdinfo')) return;
+  const [pki, renewed] = [await makeCertificates(t), await makeCertificates(t)];
+  if (pki === null || renewed === null) return;
+  const old = tempDir(t);
+  cpSync(pki, old, { recursive: true });
+  const { server, socket } = await serve(t, '--tls-certificates', pki, '--tls-verify-peer');
+  const isWelcome = async (folder: string): Promise<boolean> => {
+    const uri = `nbds+unix:///?socket=${socket}&tls-certificates=${folder}&tls-hostname=localhost`;
+    return (await runProgram(['nbdinfo', '--size', uri])).status === 0;
+  };
+  t.same([await isWelcome(old), await isWelcome(renewed)], [true, false]);
+  for (const name of ['ca-cert.pem', 'ca-crl.pem', 'server-cert.pem']) {
+    copyFileSync(join(renewed, name), join(pki, name));
+  }
+  t.ok(await isWelcome(old), 'certificate and key do not fit together: the old ones go on');
+  t.match(server.stderr, /goes on with the credentials of before: .*does not belong to/);
+  copyFileSync(join(renewed, 'server-key.pem'), join(pki, 'server-key.pem'));
+  t.same([await isWelcome(old), await isWelcome(renewed)], [false, true]);
 });
 
 t.test('TLS on: the client chooses, but for exports that need it', async (t) => {

@@ -17,8 +17,13 @@ export const GREETING_BYTES = wire.GREETING.length;
 export async function makeCertificates(t: Test): Promise<string | null> {
   if (!requireTool(t, 'openssl')) return null;
   const directory = tempDir(t);
-  await mustRun([join(REPOSITORY, 'scripts/make-certificates'), directory]);
+  await renewCertificates(directory);
   return directory;
+}
+
+/** All of them, also the authority. */
+export async function renewCertificates(directory: string): Promise<void> {
+  await mustRun([join(REPOSITORY, 'scripts/make-certificates'), directory]);
 }
 
 /** Of a client that has what is in the folder; it believes `ca-cert.pem` of `authority`. */

@@ -61,7 +61,7 @@ export class ControlRig {
       control: join(directory, 'ctl'),
       ...words,
     };
-    const daemon = await Daemon.start(await planServe(serveOptions), serveOptions, {
+    const daemon = await Daemon.start(await planServe(serveOptions, silentLogger), serveOptions, {
       clock: new SystemClock(),
       log: silentLogger,
       activationSockets: [],

@@ -22,7 +22,7 @@ export interface OpenNbdDeviceOptions {
   readonly clock: Clock;
   readonly log: Logger;
   /** Reads the files of credentials that the name speaks of. @throws UserError */
-  readonly loadTls: (tls: UriTls, remote: RemoteName) => TlsUpgrade;
+  readonly loadTls: (tls: UriTls, remote: RemoteName, log: Logger) => TlsUpgrade;
   /** Looks once, whatever the name says of coming back. */
   readonly forOneLook?: boolean;
   /** Memory for unflushed writes; a default of its own. */
@@ -36,7 +36,7 @@ export async function openNbdDevice(
 ): Promise<NbdDevice> {
   const remote = parseRemoteName(name);
   const { clock, log, readOnly } = options;
-  const tls = remote.tls === null ? null : options.loadTls(remote.tls, remote);
+  const tls = remote.tls === null ? null : options.loadTls(remote.tls, remote, log);
   const reconnectMs = options.forOneLook === true ? 0 : remote.reconnectMs;
   const connections = options.forOneLook === true ? 1 : remote.connections;
   let link: RemoteLink;
