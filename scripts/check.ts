@@ -6,6 +6,7 @@
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
+import { explainWrongUse } from './lib/explain-wrong-use.ts';
 import { readSourceTree } from './lib/source-tree.ts';
 import { type TapCounts, TapReport } from './lib/tap-report.ts';
 
@@ -110,4 +111,4 @@ function run(
   });
 }
 
-process.exitCode = await main();
+process.exitCode = await main().catch(explainWrongUse('check'));

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { runSoak } from '../test/support/cluster/soak.ts';
 import { ScriptScope } from '../test/support/test-scope.ts';
 import { findTool } from '../test/support/tools.ts';
+import { explainWrongUse } from './lib/explain-wrong-use.ts';
 
 const USAGE = `usage: scripts/cluster-soak [OPTION]...
 
@@ -58,4 +59,4 @@ async function main(): Promise<number> {
   }
 }
 
-process.exitCode = await main();
+process.exitCode = await main().catch(explainWrongUse('cluster-soak'));

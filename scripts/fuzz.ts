@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type FuzzTarget, failureOf, shrinkCase } from '../test/fuzz/fuzz-case.ts';
 import { TARGETS } from '../test/fuzz/targets.ts';
+import { explainWrongUse } from './lib/explain-wrong-use.ts';
 import type { FuzzOrder, FuzzReport } from './lib/fuzz-worker.ts';
 
 const USAGE = `usage: scripts/fuzz [smoke | TARGET] [OPTION]...
@@ -178,4 +179,4 @@ async function findCanaries(targets: readonly FuzzTarget[], seed: string): Promi
   return all;
 }
 
-process.exitCode = await main();
+process.exitCode = await main().catch(explainWrongUse('fuzz'));
