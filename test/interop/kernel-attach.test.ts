@@ -7,6 +7,8 @@ import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
+import { makeCertificates } from '../support/certificates.ts';
+import { byEffort } from '../support/effort.ts';
 import { Guest, requireKernelVm, runGuest } from '../support/kernel-vm.ts';
 import { KIB, MIB, MirrorFiles } from '../support/mirror-files.ts';
 import { waitUntil } from '../support/wait-until.ts';
@@ -75,6 +77,52 @@ for (const how of ['tcp', 'unix'] as const) {
     },
   );
 }
+
+/** nbd-client encrypts for the kernel, in a process of its own. */
+const USE_ENCRYPTED = `${ATTACHING}
+place() { nbd-client "$NBD_HOST" "$NBD_PORT" $device -N '' "$@"; }
+if place 2>/tmp/said; then echo 'attached in the clear'; exit 1; fi
+place -certfile client-cert.pem -keyfile client-key.pem -cacertfile ca-cert.pem \
+  -tlshostname localhost
+echo "size $(blockdev --getsize64 $device) read-only $(blockdev --getro $device)" \
+  "cache $(cat /sys/block/nbd0/queue/write_cache)"
+mkfs.ext4 -qF $device
+mount $device /mnt
+dd if=/dev/urandom of=/mnt/file bs=1M count=12 conv=fsync status=none
+sha256sum /mnt/file >/tmp/sums
+umount /mnt
+e2fsck -fn $device
+mount -o ro $device /mnt
+sha256sum -c /tmp/sums
+umount /mnt
+detach
+echo 'all is there'`;
+
+t.test('nbd-client with certificates: the kernel’s requests are encrypted', async (t) => {
+  if (!byEffort({ quick: false, standard: false, full: true })) {
+    t.pass('with --full only: a guest of its own takes half a minute');
+    return;
+  }
+  const pki = await makeCertificates(t);
+  if (!requireKernelVm(t) || pki === null) return;
+  const mirror = new MirrorFiles(t, { sizeBytes: SIZE, regionBytes: 512 * KIB });
+  const port = await freePort();
+  const tls = ['--tls-certificates', pki, '--tls-verify-peer'];
+  const server = await mirror.serve('--listen', `127.0.0.1:${port}`, ...tls);
+  const names = ['client-cert.pem', 'client-key.pem', 'ca-cert.pem'];
+  const { status, output } = await runGuest(t, {
+    script: USE_ENCRYPTED,
+    timeoutS: GUEST_TIMEOUT_S,
+    nbdPort: port,
+    files: names.map((name) => join(pki, name)),
+  });
+  t.equal(status, 0, output);
+  t.match(output, `size ${SIZE} read-only 0 cache write back`);
+  t.match(output, 'all is there');
+  await mirror.clean();
+  await server.stop();
+  t.strictSame(mirror.differing(), [], 'both legs are the same');
+});
 
 /** Files, each synced and only then noted with its sum; then the server dies, and comes back. */
 const SURVIVE = `${ATTACHING}
