@@ -101,7 +101,8 @@ export class FileDevice implements BlockDevice {
     const onEnd = (bio: Bio, result: IoResult): void => this.#finish(bio, result);
     this.#pooled = new PooledTransfers(options.fd, onEnd);
     const isThreaded = options.aio === 'auto' && options.isVolatile && !options.readOnly;
-    this.#threaded = isThreaded ? new ThreadedWrites(options.fd, onEnd) : null;
+    const instead = (bio: Bio): void => this.#finish(bio, this.#transferInline(bio));
+    this.#threaded = isThreaded ? new ThreadedWrites(options.fd, { onEnd, instead }) : null;
     this.#holes = new FileHoles(options);
     this.#space = options.space;
     this.#isVolatile = options.isVolatile;

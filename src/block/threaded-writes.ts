@@ -18,19 +18,28 @@ const THREADS_MAX = 3;
 const threads: (WriteThread | undefined)[] = [];
 let files = 0;
 
+export interface ThreadedWritesOptions {
+  readonly onEnd: (bio: Bio, result: IoResult) => void;
+  /** Makes a write at once that the thread did not live to make. */
+  readonly instead: (bio: Bio) => void;
+  /** For tests. */
+  readonly thread?: WriteThread;
+}
+
 export class ThreadedWrites {
   readonly #fd: number;
-  readonly #onEnd: Written;
+  readonly #options: ThreadedWritesOptions;
   readonly #index: number;
   readonly #pending: Bio[] = [];
-  readonly #written = (bio: Bio, result: IoResult): void => {
+  readonly #written: Written = (bio, result) => {
     this.#pending.splice(this.#pending.indexOf(bio), 1);
-    this.#onEnd(bio, result);
+    if (result === null) this.#options.instead(bio);
+    else this.#options.onEnd(bio, result);
   };
 
-  constructor(fd: number, onEnd: Written) {
+  constructor(fd: number, options: ThreadedWritesOptions) {
     this.#fd = fd;
-    this.#onEnd = onEnd;
+    this.#options = options;
     this.#index = files % Math.max(1, Math.min(THREADS_MAX, availableParallelism() - 1));
     files += 1;
   }
@@ -48,6 +57,7 @@ export class ThreadedWrites {
 
   /** Started by the first write that needs it. */
   get #thread(): WriteThread {
+    if (this.#options.thread !== undefined) return this.#options.thread;
     threads[this.#index] ??= new WriteThread();
     return threads[this.#index]!;
   }

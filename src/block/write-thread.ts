@@ -11,13 +11,14 @@
  */
 
 import { Worker } from 'node:worker_threads';
-import { EIO, type IoResult } from '../base/errno.ts';
+import type { IoResult } from '../base/errno.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
 import type { Bio } from './bio.ts';
 import { nativeCalls } from './native-calls.ts';
 import { makeWriteRing, RING_SLOTS, slotOf } from './write-ring.ts';
 
-export type Written = (bio: Bio, result: IoResult) => void;
+/** Null: the thread has died, and the write was made in part at most. It may be made again. */
+export type Written = (bio: Bio, result: IoResult | null) => void;
 
 interface Job {
   readonly fd: number;
@@ -43,12 +44,12 @@ export class WriteThread {
   constructor(program = new URL('write-thread-loop.mjs', import.meta.url)) {
     this.#worker = new Worker(program, { workerData: this.#ring, execArgv: [] });
     this.#worker.unref();
-    // It never ends by itself. Whatever made it end, what it had is in doubt.
-    this.#worker.on('error', () => this.#break());
+    // It never ends by itself; but where threads or memory run out it may not even begin.
+    this.#worker.on('error', () => undefined);
     this.#worker.on('exit', () => this.#break());
   }
 
-  /** It has died: what it is given fails with EIO. */
+  /** It has died: what it is given is not made. */
   get isBroken(): boolean {
     return this.#isBroken;
   }
@@ -109,6 +110,6 @@ export class WriteThread {
 
   #break(): void {
     this.#isBroken = true;
-    for (const { bio, onEnd } of this.#jobs.splice(0)) onEnd(bio, EIO);
+    for (const { bio, onEnd } of this.#jobs.splice(0)) onEnd(bio, null);
   }
 }

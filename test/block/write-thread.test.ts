@@ -17,6 +17,7 @@ import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units
 import { Bio } from '../../src/block/bio.ts';
 import { openDevice } from '../../src/block/open-device.ts';
 import { runBio } from '../../src/block/run-bio.ts';
+import { ThreadedWrites } from '../../src/block/threaded-writes.ts';
 import { RING_SLOTS } from '../../src/block/write-ring.ts';
 import { WriteThread } from '../../src/block/write-thread.ts';
 import { byEffort } from '../support/effort.ts';
@@ -90,7 +91,7 @@ t.test('more than the ring has room for: each is made once', async (t) => {
         order.push(result === OK ? index : -1);
         if (order.length === writes) resolve();
       });
-      thread.write(fd, bio, (ended, result) => ended.end(result));
+      thread.write(fd, bio, (ended, result) => ended.end(result ?? EIO));
     }
     t.equal(order.length, 0, 'nobody is called back from within');
   });
@@ -104,14 +105,25 @@ t.test('more than the ring has room for: each is made once', async (t) => {
   t.ok(isThere);
 });
 
-t.test('a thread that dies: what it had fails, and nobody waits for it', async (t) => {
+t.test('a thread that dies: what it had is made by somebody else, in order', async (t) => {
   const thread = new WriteThread(new URL('data:text/javascript,throw new Error("dead")'));
-  const end = (): Promise<number> =>
+  const ended: string[] = [];
+  const writes = new ThreadedWrites(-1, {
+    thread,
+    onEnd: () => ended.push('by the thread'),
+    instead: (bio) => {
+      ended.push(`instead, at ${bio.sector}`);
+      bio.end(OK);
+    },
+  });
+  const write = (sector: number, count: number): Promise<number> =>
     new Promise((resolve) => {
-      const bio = largeWrite(0, (_bio, result) => resolve(result));
-      thread.write(-1, bio, (ended, result) => ended.end(result));
+      const bio = largeWrite(sector, (_bio, result) => resolve(result));
+      bio.count = count as SectorCount;
+      t.equal(writes.takes(bio), true);
+      writes.start(bio);
     });
-  t.equal(await end(), EIO);
-  t.equal(thread.isBroken, true);
-  t.equal(await end(), EIO);
+  t.same(await Promise.all([write(0, LARGE), write(8, 8), write(LARGE, LARGE)]), [OK, OK, OK]);
+  t.same(ended, ['instead, at 0', 'instead, at 8', `instead, at ${LARGE}`]);
+  t.equal(writes.takes(largeWrite(0, () => undefined)), false, 'it is not given any more');
 });
