@@ -4,6 +4,7 @@ import { Command } from 'commander';
 import { parseByteSize } from '../base/byte-size.ts';
 import { UserError } from '../base/failure.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
+import type { ShortLeg } from '../daemon/short-form.ts';
 import { printOut } from './standard-output.ts';
 
 interface CompareOptions {
@@ -51,6 +52,7 @@ async function compare(words: readonly string[], options: CompareOptions): Promi
   const legs = words.map(parseShortLeg);
   const names = [...legs.map(({ device }) => device), ...(log === undefined ? [] : [log])];
   const comparison = await withOfflineDevices(names, { evenIfInUse: options.live }, (devices) => {
+    requireOthers(legs, devices);
     const logDevice = log === undefined ? {} : { log: devices[legs.length]! };
     return compareLegs({
       legs: legs.map(({ offsetBytes }, index) => ({
@@ -67,6 +69,28 @@ async function compare(words: readonly string[], options: CompareOptions): Promi
     : formatComparison(comparison, { rangesMax });
   printOut(text);
   return exitStatusOf(comparison);
+}
+
+interface NamedDevice {
+  readonly name: string;
+  /** Equal for two names of the same file. */
+  readonly identity: string;
+}
+
+/** A leg is equal to itself, and a log to nothing: that is a mistyped name. */
+function requireOthers(legs: readonly ShortLeg[], devices: readonly NamedDevice[]): void {
+  for (const [second, { name, identity }] of devices.entries()) {
+    for (const [first, other] of devices.slice(0, second).entries()) {
+      const isSamePlace = legs[first]!.offsetBytes === (legs[second]?.offsetBytes ?? -1);
+      if (other.identity !== identity || (second < legs.length && !isSamePlace)) continue;
+      const role = second < legs.length ? 'leg' : 'log';
+      throw new UserError(
+        'device-used-twice',
+        `Cannot compare: ${role} "${name}" is the same file as leg "${other.name}", ` +
+          'must be another',
+      );
+    }
+  }
 }
 
 function parseSectors(option: string, text: string): number {

@@ -49,7 +49,7 @@ async function main(words: readonly string[]): Promise<number> {
   ];
   for (const command of daemonCommands) program.addCommand(command);
   for (const command of allCommands(program)) {
-    command.exitOverride().showHelpAfterError('(nbd-mirror --help tells more)');
+    command.exitOverride().showHelpAfterError(`(${pathOf(command)} --help tells more)`);
     command.configureOutput({
       writeOut: printOut,
       outputError: (text, write) => write(`nbd-mirror: ${text}`),
@@ -80,6 +80,11 @@ function processShell(end: (status: number) => void): Shell {
     },
     end,
   };
+}
+
+/** As it is typed. */
+function pathOf(command: Command): string {
+  return command.parent === null ? command.name() : `${pathOf(command.parent)} ${command.name()}`;
 }
 
 function isNamed(command: Command, word: string | undefined): boolean {

@@ -44,6 +44,10 @@ t.test('compare tells legs that are equal, covered and not covered by the log', 
   const json = await compare('--log', 'log.img', '--json');
   t.match(JSON.parse(json.stdout), { differingRegions: 1, uncoveredRegions: 1 });
   t.match(await compare('--size', '256K'), { status: 0 });
+  const twice = await compare('--log', './b.img');
+  t.match(twice, { status: 2, stderr: /log ".\/b.img" is the same file as leg "b.img"/ });
+  const itself = await runCommand(['compare', 'a.img', './a.img'], { cwd });
+  t.match(itself, { status: 2, stderr: /leg ".\/a.img" is the same file as leg "a.img"/ });
   const shifted = ['compare', 'a.img,offset=64K', 'b.img,offset=64K', '--region-size', '64K'];
   t.match(await runCommand(shifted, { cwd }), { status: 1, stdout: /region {2}4 / });
 });
