@@ -92,19 +92,33 @@ async function removeAll(control: Control, input: Removal): Promise<Answer> {
       // With force each fails its requests once; those below others go when these have gone.
       if (device.openCount > 0 && !(input.force && isOverAll(control, device))) continue;
       const { name } = device;
-      const answer = await control.turns.run(device, async () => {
-        const isThere = control.host.devices.find(name) === device;
-        const isFree = device.openCount === 0 || input.force;
-        const removal = { force: input.force, deferred: false };
-        return isThere && isFree ? removeDevice(control, device, removal) : null;
+      const isRemoved = await control.turns.run(device, async () => {
+        const isThere = control.host.devices.list().includes(device);
+        return isThere && tryToRemove(control, device, input.force);
       });
-      if (answer === null) continue;
+      if (!isRemoved) continue;
       removed.push(name);
       isOver = false;
     }
   }
   const left = allDevices(control).map(({ name }) => name);
   return { json: { removed, left }, text: '' };
+}
+
+/** False where somebody uses it: with force, where a user came while requests were made to fail. */
+async function tryToRemove(
+  control: Control,
+  device: MappedDevice,
+  force: boolean,
+): Promise<boolean> {
+  if (device.openCount > 0 && !force) return false;
+  try {
+    await removeDevice(control, device, { force, deferred: false });
+    return true;
+  } catch (error) {
+    if (!(error instanceof UserError) || error.code !== 'device-busy') throw error;
+    return false;
+  }
 }
 
 /** No other device stands on it. */
