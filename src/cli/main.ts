@@ -20,6 +20,8 @@ import { splitCommand } from './split-command.ts';
 import { printOut } from './standard-output.ts';
 
 const EXIT_BAD_INPUT = 2;
+/** As of `sysexits.h`: an error inside. */
+const EXIT_DEFECT = 70;
 
 async function main(words: readonly string[]): Promise<number> {
   let status = 0;
@@ -106,4 +108,14 @@ function explain(error: unknown): number {
   return EXIT_BAD_INPUT;
 }
 
+/** Whoever waits for what never comes would end like this in silence, and with a good status. */
+function onNothingLeft(): void {
+  process.stderr.write(
+    'nbd-mirror: It ended before it was through: nothing was left to wait for\n',
+  );
+  process.exitCode = EXIT_DEFECT;
+}
+
+process.once('beforeExit', onNothingLeft);
 process.exitCode = await main(process.argv.slice(2));
+process.off('beforeExit', onNothingLeft);

@@ -195,6 +195,9 @@ export class Daemon {
     // Else what hangs would hang the stop, and what is late put it off.
     this.#faults.releaseHeld();
     this.#remote.stopWaiting();
+    for (const device of this.devices.list()) {
+      if (device.openCount > this.#exports.clientsOf(device)) device.keepRunning();
+    }
     const changesEnd = this.control.turns.close();
     await this.#server.stop({ graceMs: STOP_GRACE_MS });
     await changesEnd;

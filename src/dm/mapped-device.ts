@@ -84,6 +84,10 @@ export class MappedDevice implements BlockDevice {
   readonly #events = new EventCounter();
   /** Life-cycle operations take turns. */
   #turn: Promise<unknown> = Promise.resolve();
+  /** Those that are under way, or wait for their turn. */
+  #operations = 0;
+  /** It is not to stay suspended. */
+  #keepsRunning = false;
   readonly #splitter = new BioSplitter((bio, result) => this.#ended(bio, result));
 
   constructor(options: MappedDeviceOptions) {
@@ -284,6 +288,27 @@ export class MappedDevice implements BlockDevice {
     });
   }
 
+  /**
+   * Nobody will resume it any more: where it is suspended it goes on, with its live table, once
+   * those who are at it are through. Before a stop, for a device below others: these could not end
+   * what they have begun, and to fail it might have them acknowledge what only one leg has.
+   */
+  keepRunning(): void {
+    this.#keepsRunning = true;
+    this.#goOn();
+  }
+
+  #goOn(): void {
+    if (!this.#keepsRunning || !this.#suspended || this.#live === null) return;
+    if (this.#operations > 0) return;
+    void this.#inTurn(async () => {
+      const loaded = this.#inactive;
+      this.#inactive = null;
+      await loaded?.destroy();
+      await this.#resume();
+    });
+  }
+
   async #suspend(noflush: boolean): Promise<void> {
     if (this.#suspended) return;
     if (this.#live === null) {
@@ -411,8 +436,14 @@ export class MappedDevice implements BlockDevice {
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    this.#operations += 1;
     const result = this.#turn.then(work);
-    this.#turn = result.catch(() => undefined);
+    this.#turn = result
+      .catch(() => undefined)
+      .then(() => {
+        this.#operations -= 1;
+        this.#goOn();
+      });
     return result;
   }
 }

@@ -2,6 +2,7 @@
 
 import t from 'tap';
 import { STACKED_DEVICES_MAX } from '../../src/base/limits.ts';
+import type { MirrorTarget } from '../../src/mirror/mirror-target.ts';
 import { NbdConnectionError, NbdError } from '../../src/nbd/client/nbd-error.ts';
 import { ControlRig } from '../support/control-rig.ts';
 
@@ -332,6 +333,26 @@ t.test('Stopping takes stacks down from the top, with a client still attached', 
   await rig.stop();
   await t.rejects(client.read(0, BLOCK));
   t.same(rig.daemon.devices.list(), []);
+});
+
+t.test('Stopping lets suspended devices go on that others stand on', async (t) => {
+  for (const isLate of [false, true]) {
+    const rig = await ControlRig.start(t);
+    await rig.json('create', { device: 'low', table: `0 64 linear ${DISK} 0` });
+    await rig.json('suspend', { device: 'low' });
+    await rig.json('load', { device: 'low', table: '0 64 error' });
+    const legs = `2 /dev/mapper/low 0 ${OTHER} 0`;
+    await rig.json('create', { device: 'top', table: `0 64 mirror core 1 16 ${legs}` });
+    const [top] = rig.daemon.devices.list().filter(({ name }) => name === 'top');
+    const { counters } = top!.liveTable!.targets[0]!.target as MirrorTarget;
+    // Somebody may be at it, and waits for the region that is being copied.
+    const removing = isLate ? rig.json('remove', { device: 'top' }).catch(() => {}) : null;
+    if (isLate) while (rig.daemon.devices.list().length > 1) await rig.json('version');
+    await rig.stop();
+    await removing;
+    t.same(rig.daemon.devices.list(), []);
+    t.match(counters, { blindRecoveries: 0 }, 'nothing was made to fail');
+  }
 });
 
 t.test(
