@@ -23,11 +23,13 @@ import type {
   DeviceCapabilities,
 } from '../block/block-device.ts';
 import { EventCounter } from './event-counter.ts';
+import { RequestCounts } from './request-counts.ts';
 import { BioSplitter } from './split-bio.ts';
 import { Table, type TableLimits } from './table.ts';
 import type { TableLine } from './table-line.ts';
 import { REQUEUE, type Target } from './target.ts';
 import type { TargetTypes } from './target-types.ts';
+import { Turns } from './turns.ts';
 import type { UnderlyingDevices } from './underlying-devices.ts';
 
 export interface MappedDeviceOptions {
@@ -45,25 +47,12 @@ export interface MappedDeviceOptions {
   readonly devices: UnderlyingDevices;
 }
 
-/** What clients and other devices have asked of a device since it was made. */
-export interface RequestCounts {
-  reads: number;
-  readSectors: number;
-  writes: number;
-  writtenSectors: number;
-}
-
 /** Before the first table. */
 const NO_LIMITS: TableLimits = { discard: false, writeZeroes: false, flush: false };
 
 export class MappedDevice implements BlockDevice {
   readonly minor: number;
-  readonly requestCounts: RequestCounts = {
-    reads: 0,
-    readSectors: 0,
-    writes: 0,
-    writtenSectors: 0,
-  };
+  readonly requestCounts = new RequestCounts();
   #name: string;
   #uuid: string;
   readonly #options: MappedDeviceOptions;
@@ -83,9 +72,7 @@ export class MappedDevice implements BlockDevice {
   #onUnused: (() => void) | null = null;
   readonly #events = new EventCounter();
   /** Life-cycle operations take turns. */
-  #turn: Promise<unknown> = Promise.resolve();
-  /** Those that are under way, or wait for their turn. */
-  #operations = 0;
+  readonly #turns = new Turns(() => this.#goOn());
   /** It is not to stay suspended. */
   #keepsRunning = false;
   readonly #splitter = new BioSplitter((bio, result) => this.#ended(bio, result));
@@ -220,7 +207,7 @@ export class MappedDevice implements BlockDevice {
 
   /** Builds a table in the inactive slot, in place of one that was there. @throws UserError */
   load(lines: readonly TableLine[], options: { readOnly?: boolean } = {}): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const { clock, log, probe, targetTypes, devices } = this.#options;
       const table = await Table.create(
         {
@@ -244,7 +231,7 @@ export class MappedDevice implements BlockDevice {
 
   /** Drops the inactive table, if any. */
   clear(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       const table = this.#inactive;
       this.#inactive = null;
       await table?.destroy();
@@ -256,7 +243,7 @@ export class MappedDevice implements BlockDevice {
    * end, new ones wait.
    */
   suspend(options: { noflush: boolean }): Promise<void> {
-    return this.#inTurn(() => this.#suspend(options.noflush));
+    return this.#turns.run(() => this.#suspend(options.noflush));
   }
 
   /**
@@ -266,7 +253,7 @@ export class MappedDevice implements BlockDevice {
    * @throws UserError where there is neither a live nor an inactive table.
    */
   resume(): Promise<void> {
-    return this.#inTurn(() => this.#resume());
+    return this.#turns.run(() => this.#resume());
   }
 
   /**
@@ -274,7 +261,7 @@ export class MappedDevice implements BlockDevice {
    * fails what is deferred. Nothing is submitted afterwards.
    */
   close(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.#turns.run(async () => {
       await this.#suspend(false);
       const tables = [this.#live, this.#inactive];
       this.#live = null;
@@ -300,8 +287,8 @@ export class MappedDevice implements BlockDevice {
 
   #goOn(): void {
     if (!this.#keepsRunning || !this.#suspended || this.#live === null) return;
-    if (this.#operations > 0) return;
-    void this.#inTurn(async () => {
+    if (!this.#turns.isIdle) return;
+    void this.#turns.run(async () => {
       const loaded = this.#inactive;
       this.#inactive = null;
       await loaded?.destroy();
@@ -400,7 +387,7 @@ export class MappedDevice implements BlockDevice {
       return;
     }
     this.#inFlight += 1;
-    this.#count(bio);
+    this.requestCounts.count(bio);
     this.#splitter.send(table, bio);
   }
 
@@ -418,32 +405,9 @@ export class MappedDevice implements BlockDevice {
     for (const waiter of waiters) waiter();
   }
 
-  #count(bio: Bio): void {
-    const counts = this.requestCounts;
-    if (bio.op === 'read') {
-      counts.reads += 1;
-      counts.readSectors += bio.count;
-    } else if (bio.op === 'write') {
-      counts.writes += 1;
-      counts.writtenSectors += bio.count;
-    }
-  }
-
   #event(): void {
     this.#events.count();
     this.#options.probe.reached('F1', -1, -1);
     this.#options.onEvent?.(this);
-  }
-
-  #inTurn<T>(work: () => Promise<T>): Promise<T> {
-    this.#operations += 1;
-    const result = this.#turn.then(work);
-    this.#turn = result
-      .catch(() => undefined)
-      .then(() => {
-        this.#operations -= 1;
-        this.#goOn();
-      });
-    return result;
   }
 }
