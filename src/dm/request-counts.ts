@@ -1,3 +1,5 @@
+/** Counts requests, for those who look at a device: its rates are the differences. */
+
 import type { Bio } from '../block/bio.ts';
 
 /** What clients and other devices have asked of a device since it was made. */
