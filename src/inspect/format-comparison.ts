@@ -19,7 +19,7 @@ export function formatComparison(
     `length   ${lengthSectors} sectors, ${regionCount} regions of ${regionSizeSectors} sectors`,
   );
   if (comparison.logName !== null) {
-    lines.push(`log      ${comparison.logName}: ${comparison.dirtyRegions} regions dirty`);
+    lines.push(`log      ${comparison.logName}: ${plural(comparison.dirtyRegions ?? 0)} dirty`);
   }
   lines.push(...comparison.notes.map((note) => `note: ${note}`));
   const shown = comparison.ranges.slice(0, options.rangesMax ?? comparison.ranges.length);
