@@ -8,6 +8,7 @@ import { clusteredLogs } from '../cluster/clustered-logs.ts';
 import { localLogs } from '../cluster/local-log.ts';
 import { LogServer } from '../cluster/log-server.ts';
 import type { LogSurroundings } from '../cluster/served-log.ts';
+import type { NbdDevice } from '../nbd/client/nbd-device.ts';
 import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
 import { isRemoteName } from '../nbd/client/remote-name.ts';
 import { createMissingFile } from './any-device.ts';
@@ -42,7 +43,8 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const path = logSocketOf(options.socket, process.env);
   const plan = planCluster(options);
   const context = await joinCluster(plan, { clock, log, stopped: signals.first });
-  const around = surroundings({ clock, log, create: options.create });
+  const remote: RemoteDevices = new Set();
+  const around = surroundings({ clock, log, create: options.create, remote });
   const server = new LogServer({
     implementations: [...localLogs(around), ...clusteredLogs(context, around)],
     log,
@@ -60,6 +62,7 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   } finally {
     await socket.close();
     await status.close();
+    for (const device of remote) device.deref()?.stopWaiting();
     await stop(server, context);
     if (options.pidFile !== undefined) removePidFile(options.pidFile, process.pid);
     signals.release();
@@ -77,14 +80,18 @@ async function stop(server: LogServer, context: ClusterContext): Promise<void> {
   await context.engine.close();
 }
 
-function surroundings({ clock, log, create }: SurroundingsOptions): LogSurroundings {
+function surroundings({ clock, log, create, remote }: SurroundingsOptions): LogSurroundings {
   const now = (): number => clock.now();
   return {
     clock,
     log,
     openDevice: async (name, neededBytes) => {
       if (isRemoteName(name)) {
-        return openNbdDevice(name, { readOnly: false, clock, log, loadTls: loadClientTls });
+        const loadTls = loadClientTls;
+        const device = await openNbdDevice(name, { readOnly: false, clock, log, loadTls });
+        for (const other of remote) if (other.deref() === undefined) remote.delete(other);
+        remote.add(new WeakRef(device));
+        return device;
       }
       if (create && createMissingFile(name, neededBytes)) {
         log.info(`created "${name}"`, { bytes: neededBytes });
@@ -94,10 +101,15 @@ function surroundings({ clock, log, create }: SurroundingsOptions): LogSurroundi
   };
 }
 
+/** As long as a log has them: a log server lives longer than its logs. */
+type RemoteDevices = Set<WeakRef<NbdDevice>>;
+
 interface SurroundingsOptions {
   readonly clock: Clock;
   readonly log: Logger;
   readonly create: boolean;
+  /** Log devices on other servers are noted here. */
+  readonly remote: RemoteDevices;
 }
 
 async function describe(server: LogServer, cluster: ClusterStatus | null) {

@@ -52,6 +52,7 @@ export class ClientConnection<T = ClientNegotiated> {
   #sender: RequestSender | null = null;
   /** Requests whose answers are complete while the transport still has bytes of them. */
   #answeredEarly = 0;
+  #answers = 0;
   /** Between the clear and TLS: nothing is read. */
   #isEncrypting = false;
   #isLost = false;
@@ -82,6 +83,11 @@ export class ClientConnection<T = ClientNegotiated> {
   /** Requests without an answer. */
   get inFlight(): number {
     return this.#slots.count;
+  }
+
+  /** How many answers have come. */
+  get answers(): number {
+    return this.#answers;
   }
 
   /** Sends a request with the others of this turn. After `onReady` and before `onLost`. */
@@ -190,6 +196,7 @@ export class ClientConnection<T = ClientNegotiated> {
   }
 
   #answered(request: ClientRequest): void {
+    this.#answers += 1;
     if (request.sentThrough > this.#sender!.sentThrough) {
       if (request.isAnswered) throw new NbdConnectionError('Server answered a request twice');
       request.isAnswered = true;

@@ -47,6 +47,16 @@ export class ConnectionGroup {
     this.#open();
   }
 
+  /** Requests without an answer. */
+  get inFlight(): number {
+    return this.#connections.reduce((sum, { inFlight }) => sum + inFlight, 0);
+  }
+
+  /** How many answers have come. */
+  get answers(): number {
+    return this.#connections.reduce((sum, { answers }) => sum + answers, 0);
+  }
+
   submit(request: ClientRequest): void {
     let best = this.#connections[0]!;
     for (const connection of this.#connections) {

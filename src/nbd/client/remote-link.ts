@@ -21,6 +21,8 @@ const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1000;
 /** How long a server may take to close after our goodbye. */
 const GOODBYE_MS_MAX = 2000;
+/** Before a stop: two of these without any answer to what is asked, and nobody waits any more. */
+const SILENCE_MS = 5000;
 
 export interface RemoteLinkOptions {
   /** For messages. */
@@ -56,6 +58,7 @@ export class RemoteLink {
   /** When there is no more use in trying; null while nothing is wrong. */
   #deadline: Timer | null = null;
   #retry: Timer | null = null;
+  #silence: Timer | null = null;
   #retryMs = RETRY_MS_MIN;
   #lastError = '';
   #downSince = 0;
@@ -114,10 +117,27 @@ export class RemoteLink {
     this.#group!.submit(request);
   }
 
-  /** From now on a loss is final, also one that lasts: nobody will wait any more. */
+  /**
+   * From now on a loss is final, also one that lasts, and so is a server that is there and answers
+   * nothing: nobody will wait any more.
+   */
   stopWaiting(): void {
+    if (!this.#mayWait) return;
     this.#mayWait = false;
     if (this.#state === 'down') this.fail(`${this.#lastError}; nobody waits for it any more`);
+    if (this.#state === 'up') this.#watchSilence(this.#group!, null);
+  }
+
+  /** `silentSince`: so many answers had come, and requests were waiting, one look ago. */
+  #watchSilence(group: ConnectionGroup, silentSince: number | null): void {
+    const { answers } = group;
+    this.#silence = this.#options.clock.after(SILENCE_MS, () => {
+      if (this.#state !== 'up') return;
+      const isSilent = group.inFlight > 0 && group.answers === answers;
+      if (isSilent && silentSince === answers) {
+        this.fail('Server does not answer; nobody waits for it any more');
+      } else this.#watchSilence(group, isSilent ? answers : null);
+    });
   }
 
   /** All is as it was before the loss: the next one has its whole delay again. */
@@ -236,6 +256,7 @@ export class RemoteLink {
   #stopTimers(): void {
     this.#deadline?.cancel();
     this.#retry?.cancel();
+    this.#silence?.cancel();
   }
 }
 

@@ -179,6 +179,46 @@ t.test('what comes back must be what went', async (t) => {
   t.match(renamed.detail, /refused GO: ERR_UNKNOWN .*; no connection within 5 s/);
 });
 
+t.test('nobody waits before a stop for a server that answers nothing', async (t) => {
+  const prng = new Prng('silence');
+  const remote = new RemoteMachine({ sectors: SECTORS, prng, diskMs: 1_000_000 });
+  const device = await remote.open();
+  let ended: string | null | undefined;
+  const data = new Uint8Array(SECTOR_SIZE);
+  submit(device, 'write', { count: 1, data }, (result, detail) => {
+    t.equal(result, EIO);
+    ended = detail;
+  });
+  await remote.pass(15_000);
+  t.equal(ended, undefined, 'as long as nobody wants to stop, it is waited for');
+  device.stopWaiting();
+  await remote.pass(9_000);
+  t.equal(ended, undefined);
+  await remote.pass(1_100);
+  t.match(ended, /does not answer/);
+  await device.close();
+});
+
+t.test('a stop waits for a server that is slow', async (t) => {
+  const prng = new Prng('slow');
+  const remote = new RemoteMachine({ sectors: SECTORS, prng });
+  const device = await remote.open();
+  device.stopWaiting();
+  const data = new Uint8Array(SECTOR_SIZE);
+  let count = 0;
+  for (let round = 0; round < 30; round++) {
+    submit(device, 'write', { count: 1, data }, (result) => {
+      t.equal(result, 0);
+      count += 1;
+    });
+    await remote.pass(999);
+  }
+  await remote.until('all', () => count === 30);
+  const closed = device.close();
+  await remote.pass(10);
+  await closed;
+});
+
 t.test('a request that ends every connection ends the device', async (t) => {
   const prng = new Prng('poison');
   const remote = new RemoteMachine({ sectors: SECTORS, prng, diskMs: 1_000_000 });
