@@ -201,7 +201,13 @@ export class DeviceMap {
 
   async #open(name: string, use?: DeviceUse): Promise<BlockDevice> {
     const mapped = this.#findByPath(name);
-    if (mapped !== null) return new MappedDeviceHandle(mapped, name);
+    if (mapped !== null) {
+      if (mapped.wasLoaded) return new MappedDeviceHandle(mapped, name);
+      throw new UserError('no-table', `Cannot open "${name}": it has never had a table`, {
+        errno: ENXIO,
+        hint: `Load one first, with "nbd-mirror load ${mapped.name}".`,
+      });
+    }
     const path = this.#pathOf(name);
     const device = await this.#options.opener.open(path, use);
     const identity = await this.#options.opener.identify(path);

@@ -73,6 +73,7 @@ export class MappedDevice implements BlockDevice {
   readonly #events = new EventCounter();
   /** Life-cycle operations take turns. */
   readonly #turns = new Turns(() => this.#goOn());
+  #wasLoaded = false;
   /** It is not to stay suspended. */
   #keepsRunning = false;
   readonly #splitter = new BioSplitter((bio, result) => this.#ended(bio, result));
@@ -122,6 +123,11 @@ export class MappedDevice implements BlockDevice {
 
   get inactiveTable(): Table | null {
     return this.#inactive;
+  }
+
+  /** As in the kernel, it can be opened once a table has been loaded, live or not. */
+  get wasLoaded(): boolean {
+    return this.#wasLoaded;
   }
 
   /** As of the live table; before there is one, as the device was made. */
@@ -185,7 +191,7 @@ export class MappedDevice implements BlockDevice {
   submit(bio: Bio): void {
     const { op } = bio;
     const { sizeSectors } = this;
-    if (bio.sector + bio.count > sizeSectors && sizeSectors > 0) {
+    if (bio.sector + bio.count > sizeSectors) {
       bio.fail(EIO, `Device "${this.name}" has ${sizeSectors} sectors`);
       return;
     }
@@ -225,6 +231,7 @@ export class MappedDevice implements BlockDevice {
       );
       const replaced = this.#inactive;
       this.#inactive = table;
+      this.#wasLoaded = true;
       await replaced?.destroy();
     });
   }

@@ -207,13 +207,36 @@ t.test('A device below another one is busy; its bytes are those above', async (t
   t.same(devices, [{ name: 'top', devices: [{ name: '/dev/mapper/low', number: '253:0' }] }]);
 });
 
+t.test('A device opens once a table was loaded, and has no sector until one is live', async (t) => {
+  const rig = await ControlRig.start(t);
+  await rig.json('create', { device: 'low' });
+  const table = '0 8 linear 253:0 0';
+  t.match(await rig.refusal('create', { device: 'top', table }), {
+    ...{ errno: 'ENXIO', kernelMessage: 'Device lookup failed' },
+    message: /Cannot open "253:0": it has never had a table$/,
+  });
+  await rig.json('load', { device: 'low', table: `0 64 linear ${DISK} 0` });
+  await rig.json('create', { device: 'top', table });
+  const client = await rig.attach('top');
+  for (const verb of ['clear', 'suspend']) {
+    await t.rejects(client.read(0, BLOCK), NbdError);
+    await t.rejects(client.write(0, block(1)), NbdError);
+    await rig.json(verb, { device: 'low' });
+  }
+  await rig.json('load', { device: 'low', table: `0 64 linear ${DISK} 0` });
+  await rig.json('resume', { device: 'low' });
+  await client.write(0, block(7));
+  t.same(await client.read(0, BLOCK), block(7));
+  await client.disconnect();
+});
+
 t.test('A device that would stand on itself is refused, and nothing has changed', async (t) => {
   const rig = await ControlRig.start(t);
   const own = await rig.refusal('create', {
     device: 'me',
     table: '0 8 linear /dev/mapper/me 0',
   });
-  t.match(own, { status: 400, code: 'device-loop' });
+  t.match(own, { status: 400, code: 'no-table', errno: 'ENXIO' }, 'as nobody may open it yet');
   t.same(await rig.json('ls'), { devices: [] });
   await rig.json('create', { device: 'low', table: `0 8192 linear ${DISK} 0` });
   await rig.json('create', { device: 'top', table: '0 4096 linear /dev/mapper/low 0' });
