@@ -3,7 +3,7 @@
  * do.
  */
 
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import type { SpaceCalls } from './file-device.ts';
 import { nativeCalls } from './native-calls.ts';
 
@@ -35,6 +35,27 @@ export function blockDeviceFacts(fd: number, rdev: number): BlockDeviceFacts | n
       writeZeroes: zeroes ? calls.zeroRange : null,
     },
   };
+}
+
+/**
+ * Where a block device is that is known by its numbers, `/dev/block/8:16`: udev makes these links,
+ * and where it does not run the system knows the name all the same. Other paths as they are.
+ */
+export function pathOfBlockDevice(path: string): string {
+  const numbers = /^\/dev\/block\/(\d+:\d+)$/.exec(path)?.[1];
+  if (numbers === undefined || existsSync(path)) return path;
+  try {
+    const facts = readFileSync(`/sys/dev/block/${numbers}/uevent`, 'utf8');
+    const name = /^DEVNAME=(.+)$/m.exec(facts)?.[1];
+    return name === undefined ? path : `/dev/${name}`;
+  } catch {
+    return path;
+  }
+}
+
+/** True of a path whose file would be memory of the system, and not what anybody meant. */
+export function isAmongDevices(path: string): boolean {
+  return path.startsWith('/dev/') && !path.startsWith('/dev/shm/');
 }
 
 /** 0 where the system does not tell. A partition has its disk's queue. */

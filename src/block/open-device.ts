@@ -38,7 +38,7 @@ import {
 import { UserError } from '../base/failure.ts';
 import { bytesToSectors, SECTOR_SIZE, sectorsToBytes } from '../base/units.ts';
 import type { BlockDevice } from './block-device.ts';
-import { blockDeviceFacts } from './block-device-file.ts';
+import { blockDeviceFacts, isAmongDevices, pathOfBlockDevice } from './block-device-file.ts';
 import { type DeviceSpec, type FileSpec, parseDeviceSpec } from './device-spec.ts';
 import { FileDevice, type SpaceCalls } from './file-device.ts';
 import { lockFile, lockHolder } from './file-lock.ts';
@@ -75,7 +75,7 @@ export async function openDevice(
   spec: string | DeviceSpec,
   options: OpenDeviceOptions,
 ): Promise<OpenedDevice> {
-  const parsed = typeof spec === 'string' ? parseDeviceSpec(spec) : spec;
+  const parsed = describe(spec);
   if (parsed.kind === 'memory') {
     return new MemoryDevice({
       name: parsed.name,
@@ -95,7 +95,7 @@ export async function openDevice(
 
 /** What `openDevice` would give as `identity`, without opening. @throws UserError as it does. */
 export async function identifyDevice(spec: string | DeviceSpec): Promise<string> {
-  const parsed = typeof spec === 'string' ? parseDeviceSpec(spec) : spec;
+  const parsed = describe(spec);
   if (parsed.kind === 'memory') return parsed.name;
   const stats = statOrNull(parsed);
   if (stats === null) throw openError(parsed, ENOENT, true);
@@ -104,7 +104,7 @@ export async function identifyDevice(spec: string | DeviceSpec): Promise<string>
 
 /** Makes the file where it is missing; true if it was made. @throws UserError when it cannot be. */
 export function createMissing(spec: string | DeviceSpec, sizeBytes: number): boolean {
-  const parsed = typeof spec === 'string' ? parseDeviceSpec(spec) : spec;
+  const parsed = describe(spec);
   if (parsed.kind === 'memory' || statOrNull(parsed) !== null) return false;
   try {
     closeSync(createSparse(parsed, sizeBytes));
@@ -114,6 +114,12 @@ export function createMissing(spec: string | DeviceSpec, sizeBytes: number): boo
     if (error instanceof UserError && error.errno === EEXIST) return false;
     throw error;
   }
+}
+
+function describe(spec: string | DeviceSpec): DeviceSpec {
+  const parsed = typeof spec === 'string' ? parseDeviceSpec(spec) : spec;
+  if (parsed.kind === 'memory') return parsed;
+  return { ...parsed, path: pathOfBlockDevice(parsed.path) };
 }
 
 function openChecked(spec: FileSpec, options: OpenDeviceOptions): number {
@@ -136,6 +142,13 @@ function openChecked(spec: FileSpec, options: OpenDeviceOptions): number {
 }
 
 function createSparse(spec: FileSpec, sizeBytes: number): number {
+  if (isAmongDevices(resolve(spec.path))) {
+    throw new UserError(
+      'device-missing',
+      `Cannot create "${spec.name}": it would be a file in /dev, must be a device that exists`,
+      { errno: ENOENT },
+    );
+  }
   let fd: number;
   try {
     fd = openSync(spec.path, constants.O_RDWR | constants.O_CREAT | constants.O_EXCL, 0o644);
@@ -292,12 +305,14 @@ function openError(spec: FileSpec, errno: IoResult, readOnly: boolean): UserErro
       // Whole: who asked for it may be in another directory than this process.
       const path = resolve(spec.path);
       const directory = dirname(path);
-      const missing = existsSync(directory) ? 'it does not exist' : `no directory "${directory}"`;
+      const isThere = existsSync(directory) || isAmongDevices(path);
+      const missing = isThere ? 'it does not exist' : `no directory "${directory}"`;
       return new UserError('device-missing', `${cannot}: ${missing}, must be there`, {
         errno,
-        hint:
-          `Make it first, with "truncate -s SIZE ${path}"; ` +
-          '"serve --create" makes legs and logs.',
+        hint: isAmongDevices(path)
+          ? 'See "lsblk" for the block devices that there are.'
+          : `Make it first, with "truncate -s SIZE ${path}"; ` +
+            '"serve --create" makes legs and logs.',
       });
     }
     case EISDIR:
@@ -335,7 +350,7 @@ function openError(spec: FileSpec, errno: IoResult, readOnly: boolean): UserErro
 
 /** The size in bytes of a file or block device, or null where there is none. @throws UserError */
 export async function measureDevice(spec: string | DeviceSpec): Promise<number | null> {
-  const parsed = typeof spec === 'string' ? parseDeviceSpec(spec) : spec;
+  const parsed = describe(spec);
   if (parsed.kind === 'memory') return parsed.sizeBytes;
   const stats = statOrNull(parsed);
   if (stats === null || stats.isFile()) return stats?.size ?? null;

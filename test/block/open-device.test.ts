@@ -6,6 +6,7 @@ import {
   existsSync,
   linkSync,
   mkdirSync,
+  readdirSync,
   readFileSync,
   statSync,
   symlinkSync,
@@ -15,6 +16,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { UserError } from '../../src/base/failure.ts';
+import { pathOfBlockDevice } from '../../src/block/block-device-file.ts';
 import {
   createMissing,
   identifyDevice,
@@ -169,4 +171,24 @@ t.test('openDevice() gives memory, sparse when it is large', async (t) => {
   t.equal(device.sizeSectors, 2 ** 34);
   t.equal(device.identity, await identifyDevice('memory:x,size=8T'));
   await device.close();
+});
+
+t.test('openDevice() makes no file where devices are', async (t) => {
+  const path = '/dev/nbd-mirror-is-not-there';
+  await t.rejects(openDevice(path, { readOnly: false, create: 4096 }), {
+    message: `Cannot create "${path}": it would be a file in /dev, must be a device that exists`,
+  });
+  t.notOk(existsSync(path));
+  await t.rejects(openDevice(path, { readOnly: true }), /it does not exist, must be there/);
+});
+
+t.test('pathOfBlockDevice() knows names where udev has made no links', async (t) => {
+  t.equal(pathOfBlockDevice('/dev/sdb'), '/dev/sdb');
+  t.equal(pathOfBlockDevice('/dev/block/4095:1'), '/dev/block/4095:1', 'there is none');
+  for (const numbers of readdirSync('/sys/dev/block')) {
+    const link = `/dev/block/${numbers}`;
+    const path = pathOfBlockDevice(link);
+    if (existsSync(link)) t.equal(path, link);
+    else t.match(path, /^\/dev\/(?!block\/)/);
+  }
 });
