@@ -20,7 +20,13 @@ const value = (key: string): Option => ({ key, takesValue: true });
 
 /** By verb. What is not here is not understood. */
 const OPTIONS: Readonly<Record<string, Readonly<Record<string, Option>>>> = {
-  create: { '--table': value('table'), '--uuid': value('uuid'), '--readonly': flag('readOnly') },
+  create: {
+    '--table': value('table'),
+    '--uuid': value('uuid'),
+    '--readonly': flag('readOnly'),
+    // As without a table.
+    '--notable': flag(null),
+  },
   load: { '--table': value('table'), '--readonly': flag('readOnly') },
   reload: { '--table': value('table'), '--readonly': flag('readOnly') },
   suspend: { '--noflush': flag('noflush'), '--nolockfs': flag(null) },
