@@ -167,7 +167,15 @@ export class MarkSet {
 
   #wantedBits(chunks: ReadonlySet<number>): Bitset {
     const bits = new Bitset(this.#replica.regionCount);
-    for (const region of this.all()) if (chunks.has(chunkOf(region))) bits.set(region);
+    for (const region of this.all()) {
+      if (chunks.has(chunkOf(region)) && !this.#isGone(region)) bits.set(region);
+    }
     return bits;
+  }
+
+  /** It lingered and was taken over. It is not stored anew: another node may be copying it now. */
+  #isGone(region: number): boolean {
+    if (!this.#lingering.has(region) || this.#kept.has(region)) return false;
+    return !this.#replica.isMarked(this.#node, region);
   }
 }

@@ -84,6 +84,16 @@ export const MISHAPS: readonly Mishap[] = [
     },
     lastsMs: 300,
   },
+  {
+    name: 'the lease is in doubt for a moment',
+    strike: (node) => {
+      node.areRenewalsLost = true;
+    },
+    repair: async (node) => {
+      node.areRenewalsLost = false;
+    },
+    lastsMs: 0.7 * LEASE_MS,
+  },
   { name: 'nothing', strike: () => {}, repair: nothing, lastsMs: 1 },
 ];
 
