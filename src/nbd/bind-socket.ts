@@ -17,6 +17,8 @@ const BACKLOG = 511;
 /** Bits that a new unix socket does not get: all but reading and writing by its owner. */
 const SOCKET_UMASK = 0o177;
 
+const HINT_TAKEN = 'Stop the server that is there, or choose another address.';
+
 /** @throws UserError when the path is too long, is no socket, or is in use. */
 export async function listenOnUnixSocket(server: Server, path: string): Promise<void> {
   const size = Buffer.byteLength(path);
@@ -61,7 +63,8 @@ function listening(server: Server, where: string, listen: () => void): Promise<v
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
       const reason = explain(error);
-      reject(new UserError('listen-failed', `${where}: ${reason}`, { cause: error }));
+      const hint = error.code === 'EADDRINUSE' ? { hint: HINT_TAKEN } : {};
+      reject(new UserError('listen-failed', `${where}: ${reason}`, { ...hint, cause: error }));
     });
     server.once('listening', () => {
       server.removeAllListeners('error');
@@ -103,7 +106,7 @@ async function reclaimStaleSocket(path: string, where: string): Promise<void> {
     const answer = await probe(path);
     if (answer !== 'refused') {
       throw new UserError('socket-in-use', `${where}: ${ANSWERS[answer]}, must be free`, {
-        hint: 'Stop that server, or choose another path.',
+        hint: HINT_TAKEN,
       });
     }
     // Another server that starts may have been quicker: then it is its socket, and no longer stale.
