@@ -27,6 +27,11 @@ export class DeviceTurns {
     return result;
   }
 
+  /** Ends when nobody is at the device any more, nor waits for it. */
+  async through(device: MappedDevice): Promise<void> {
+    await this.#last.get(device);
+  }
+
   /** @throws UserError once the daemon is stopping. */
   checkOpen(): void {
     if (!this.#closed) return;

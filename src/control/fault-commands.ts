@@ -30,6 +30,8 @@ export const faultVerb = defineVerb({
     'must be an object',
   ),
   run: async ({ control, input }) => {
+    // What hangs from then on would hang for ever.
+    control.turns.checkOpen();
     const device = findDevice(control, input);
     const spec = parseFaultSpec(input.fault.split(/\s+/).filter((word) => word !== ''));
     const place = findFaultPlace(control, device, input.target);

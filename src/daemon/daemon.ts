@@ -192,13 +192,14 @@ export class Daemon {
   async stop(): Promise<void> {
     await this.controlListener.stop();
     this.#monitor?.stop();
+    const changesEnd = this.control.turns.close();
     // Else what hangs would hang the stop, and what is late put it off.
     this.#faults.releaseHeld();
     this.#remote.stopWaiting();
     for (const device of this.devices.list()) {
-      if (device.openCount > this.#exports.clientsOf(device)) device.keepRunning();
+      if (device.openCount === this.#exports.clientsOf(device)) continue;
+      void this.control.turns.through(device).then(() => device.keepRunning());
     }
-    const changesEnd = this.control.turns.close();
     await this.#server.stop({ graceMs: STOP_GRACE_MS });
     await changesEnd;
     this.#reportLosses();
