@@ -147,13 +147,16 @@ export const resumeVerb = defineVerb({
   readsOnly: false,
   input: v.strictObject(deviceEntries, 'must be an object'),
   run: ({ control, input }) =>
-    changeDevice(control, input, 'resume', async (device) => {
-      const swaps = device.inactiveTable !== null;
-      await control.removals.during(() => device.resume());
-      if (device.liveTable !== null) control.host.exports.show(device);
-      control.events.publish('resumed', device.name, { swapped: swaps });
-      return done(device);
-    }),
+    // Not in the device's turn: it may be the device itself whose removal begins and waits for one.
+    control.removals.during(() =>
+      changeDevice(control, input, 'resume', async (device) => {
+        const swaps = device.inactiveTable !== null;
+        await device.resume();
+        if (device.liveTable !== null) control.host.exports.show(device);
+        control.events.publish('resumed', device.name, { swapped: swaps });
+        return done(device);
+      }),
+    ),
 });
 
 export const loadVerb = defineVerb({

@@ -84,3 +84,18 @@ t.test('With force, clients are cut off and nothing is put off', async (t) => {
   t.same(await namesOf(rig), []);
   await t.rejects(client.read(0, 4096));
 });
+
+t.test('The last client may leave while the device is resumed', async (t) => {
+  const rig = await ControlRig.start(t, { table: '0 64 zero', name: 'data' });
+  const client = await rig.attach('data');
+  await rig.json('remove', { device: 'data', deferred: true });
+  const device = rig.daemon.devices.get('data');
+  const resume = device.resume.bind(device);
+  device.resume = async () => {
+    await client.disconnect();
+    while (device.openCount > 0) await rig.json('version');
+    return resume();
+  };
+  t.match(await rig.json('resume', { device: 'data' }), { name: 'data' });
+  t.same(await rig.json('ls'), { devices: [] }, 'and then it is gone');
+});
