@@ -1,8 +1,8 @@
 /** `nbd-mirror logd`: the log server, and what it knows. */
 
 import { Command } from 'commander';
-import type { LogServerStatus, LogStatus } from '../daemon/logd-status.ts';
-import type { LogdOptions } from '../daemon/run-logd.ts';
+import type { LogServerStatus, LogStatus } from '../daemon/logd/logd-status.ts';
+import type { LogdOptions } from '../daemon/logd/run-logd.ts';
 import { printOut } from './standard-output.ts';
 
 const EXAMPLES = `
@@ -35,7 +35,7 @@ export function logdCommand(end: (status: number) => void): Command {
     .helpOption('-h, --help', 'print this')
     .addHelpText('after', EXAMPLES)
     .action(async ({ lease, ...options }: LogdOptions & { readonly lease?: string }) => {
-      const { runLogd } = await import('../daemon/run-logd.ts');
+      const { runLogd } = await import('../daemon/logd/run-logd.ts');
       end(await runLogd(lease === undefined ? options : { ...options, leaseSeconds: lease }));
     });
   return command
@@ -75,8 +75,8 @@ function queryCommand(name: string): Command {
 
 /** `--socket` may stand before or behind the word. */
 async function ask(self: Command): Promise<{ status: LogServerStatus; json: boolean }> {
-  const { askLogServer } = await import('../daemon/logd-status.ts');
-  const { logSocketOf } = await import('../daemon/log-server-address.ts');
+  const { askLogServer } = await import('../daemon/logd/logd-status.ts');
+  const { logSocketOf } = await import('../daemon/logd/log-server-address.ts');
   const { socket, json } = self.optsWithGlobals<QueryOptions>();
   return { status: await askLogServer(logSocketOf(socket, process.env)), json };
 }

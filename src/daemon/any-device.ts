@@ -16,8 +16,8 @@ import {
 } from '../block/open-device.ts';
 import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
 import { isRemoteName, parseRemoteName, remoteIdentity } from '../nbd/client/remote-name.ts';
-import { loadClientTls } from './client-credentials.ts';
 import { SystemClock } from './system-clock.ts';
+import { loadClientTls } from './tls/client-credentials.ts';
 
 export interface OpenAnyDeviceOptions extends OpenDeviceOptions {
   readonly clock?: Clock;

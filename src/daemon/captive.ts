@@ -4,7 +4,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import type { ListenAddress } from '../nbd/transport.ts';
 import { uriOf } from './attach-commands.ts';
-import type { TlsSettings } from './tls-settings.ts';
+import type { TlsSettings } from './tls/tls-settings.ts';
 
 export interface Captive {
   /** The exit status a shell would tell: 128 and the signal's number for one that was killed. */

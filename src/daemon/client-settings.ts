@@ -5,7 +5,7 @@ import { NBD_CONNECTIONS_MAX, NBD_HANDSHAKE_MS_MAX } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import { AddressFilter } from '../nbd/address-filter.ts';
 import { printable } from '../nbd/printable.ts';
-import { planTls, type TlsSettings, type TlsWords } from './tls-settings.ts';
+import { planTls, type TlsSettings, type TlsWords } from './tls/tls-settings.ts';
 
 export interface ClientWords extends TlsWords {
   readonly allow?: readonly string[];

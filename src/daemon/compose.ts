@@ -21,8 +21,8 @@ import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
 import { isRemoteName } from '../nbd/client/remote-name.ts';
 import { identifyAnyDevice } from './any-device.ts';
-import { openLogCopy } from './log-copy.ts';
 import type { RemoteDevices } from './remote-devices.ts';
+import { openLogCopy } from './repair/log-copy.ts';
 
 export interface MachineOptions {
   readonly readOnly: boolean;

@@ -25,18 +25,18 @@ import type { ListenAddress } from '../nbd/transport.ts';
 import { composeDeviceMap } from './compose.ts';
 import { ControlListener } from './control-listener.ts';
 import { type EventLoop, IdlePoll } from './idle-poll.ts';
-import { inspectSpares } from './inspect-spares.ts';
 import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
-import { openLogChannel } from './log-socket-transport.ts';
+import { openLogChannel } from './logd/log-socket-transport.ts';
 import { NbdExports } from './nbd-exports.ts';
 import { prepareDevices } from './prepare-devices.ts';
 import { RemoteDevices } from './remote-devices.ts';
-import { RepairMonitor } from './repair-monitor.ts';
+import { inspectSpares } from './repair/inspect-spares.ts';
+import { RepairMonitor } from './repair/repair-monitor.ts';
+import { copyLeg, detachLeg } from './repair/split-leg.ts';
+import { TableRecordFile } from './repair/table-record.ts';
 import type { ServeOptions } from './serve-options.ts';
 import type { ServePlan } from './serve-plan.ts';
-import { copyLeg, detachLeg } from './split-leg.ts';
 import { bytesNeeded } from './table-devices.ts';
-import { TableRecordFile } from './table-record.ts';
 import { targetDetails } from './target-details.ts';
 
 /** How long requests in flight may take at a stop; held ones would wait for ever. */

@@ -17,7 +17,7 @@ import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
 import { parseRemoteName, remoteIdentity } from '../nbd/client/remote-name.ts';
 import { printable } from '../nbd/printable.ts';
 import type { ListenAddress } from '../nbd/transport.ts';
-import { loadClientTls } from './client-credentials.ts';
+import { loadClientTls } from './tls/client-credentials.ts';
 
 export interface RemoteDevicesOptions {
   readonly clock: Clock;

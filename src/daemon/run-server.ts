@@ -18,7 +18,7 @@ import { takeActivationSockets } from './socket-activation.ts';
 import { StatusLine } from './status-line.ts';
 import { StopSignals } from './stop-signals.ts';
 import { SystemClock } from './system-clock.ts';
-import type { TlsSettings } from './tls-settings.ts';
+import type { TlsSettings } from './tls/tls-settings.ts';
 
 const SIGTERM = 15;
 

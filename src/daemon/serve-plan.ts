@@ -10,14 +10,14 @@ import { measureAnyDevice } from './any-device.ts';
 import { type ClientSettings, planClients } from './client-settings.ts';
 import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
 import { parseListenAddress, type TcpAddress } from './listen-address.ts';
-import { logSocketOf } from './log-server-address.ts';
+import { logSocketOf } from './logd/log-server-address.ts';
 import { parseFeatures } from './nbd-features.ts';
 import { readTableFile } from './read-table-file.ts';
-import { planRepairs, type RepairSettings, recordPaths } from './repair-settings.ts';
+import { planRepairs, type RepairSettings, recordPaths } from './repair/repair-settings.ts';
+import { type RecalledTable, recallTable } from './repair/table-record.ts';
 import type { ServeOptions } from './serve-options.ts';
 import { buildTableLine, usesShortForm } from './short-form.ts';
 import { type DeviceUse, devicesOfTable } from './table-devices.ts';
-import { type RecalledTable, recallTable } from './table-record.ts';
 
 export interface ServePlan {
   /** Empty where devices are created later only. */

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { openSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { askLogServer, type LogServerStatus } from '../../../src/daemon/logd-status.ts';
+import { askLogServer, type LogServerStatus } from '../../../src/daemon/logd/logd-status.ts';
 import { startEtcd as startMembers } from '../../../test/support/etcd.ts';
 import type { Workbench } from './workbench.ts';
 

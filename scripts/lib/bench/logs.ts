@@ -15,7 +15,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { silentLogger } from '../../../src/base/log.ts';
 import { silentProbe } from '../../../src/base/probe.ts';
 import { toRegion, toSectorCount } from '../../../src/base/units.ts';
-import { openLogChannel } from '../../../src/daemon/log-socket-transport.ts';
+import { openLogChannel } from '../../../src/daemon/logd/log-socket-transport.ts';
 import { SystemClock } from '../../../src/daemon/system-clock.ts';
 import { createUserspaceLogType } from '../../../src/dirtylog/userspace-log.ts';
 import { type Logd, startEtcd, startLogd } from './daemon.ts';

@@ -9,7 +9,7 @@ import {
   askLogServer,
   type LogServerStatus,
   type LogStatus,
-} from '../../../src/daemon/logd-status.ts';
+} from '../../../src/daemon/logd/logd-status.ts';
 import { type RunningCommand, runCommand, startCommand } from '../command.ts';
 import { type EtcdMember, startEtcd } from '../etcd.ts';
 import { PlainNbdClient } from '../plain-nbd-client.ts';

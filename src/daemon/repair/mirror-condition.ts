@@ -1,10 +1,10 @@
 /** The live table of a device as repair and split see it: its lines, and how its mirrors are. */
 
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { parseTable, type TableLine } from '../dm/table-line.ts';
-import { parseMirrorLine } from '../mirror/mirror-line.ts';
-import { MirrorTarget } from '../mirror/mirror-target.ts';
-import type { MirrorCondition } from '../mirror/next-table.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { parseTable, type TableLine } from '../../dm/table-line.ts';
+import { parseMirrorLine } from '../../mirror/mirror-line.ts';
+import { MirrorTarget } from '../../mirror/mirror-target.ts';
+import type { MirrorCondition } from '../../mirror/next-table.ts';
 
 export interface LineCondition {
   readonly line: TableLine;

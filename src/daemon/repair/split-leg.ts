@@ -5,19 +5,19 @@
  */
 
 import { rmSync } from 'node:fs';
-import { EBUSY, EEXIST, EINVAL, errnoText, type IoResult, OK } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { COPY_PIECE_SECTORS } from '../base/limits.ts';
-import { SECTOR_SIZE, toSector, toSectorCount } from '../base/units.ts';
-import type { BioOp } from '../block/bio.ts';
-import type { BlockDevice } from '../block/block-device.ts';
-import { createMissing, openDevice } from '../block/open-device.ts';
-import { runBio } from '../block/run-bio.ts';
-import type { SplitImage } from '../control/control-host.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { textOf } from '../dm/table-line.ts';
-import { MirrorTarget } from '../mirror/mirror-target.ts';
-import { planSplit, type SplitPlan } from '../mirror/split-table.ts';
+import { EBUSY, EEXIST, EINVAL, errnoText, type IoResult, OK } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { COPY_PIECE_SECTORS } from '../../base/limits.ts';
+import { SECTOR_SIZE, toSector, toSectorCount } from '../../base/units.ts';
+import type { BioOp } from '../../block/bio.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
+import { createMissing, openDevice } from '../../block/open-device.ts';
+import { runBio } from '../../block/run-bio.ts';
+import type { SplitImage } from '../../control/control-host.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { textOf } from '../../dm/table-line.ts';
+import { MirrorTarget } from '../../mirror/mirror-target.ts';
+import { planSplit, type SplitPlan } from '../../mirror/split-table.ts';
 import { conditionsOf } from './mirror-condition.ts';
 import { type NewTable, replaceTable } from './replace-table.ts';
 import type { TableRecord } from './table-record.ts';

@@ -1,15 +1,15 @@
 import t from 'tap';
-import { EIO, OK } from '../../src/base/errno.ts';
-import { UserError } from '../../src/base/failure.ts';
-import { SECTOR_SIZE } from '../../src/base/units.ts';
-import type { RepairPolicies } from '../../src/mirror/repair-table.ts';
+import { EIO, OK } from '../../../src/base/errno.ts';
+import { UserError } from '../../../src/base/failure.ts';
+import { SECTOR_SIZE } from '../../../src/base/units.ts';
+import type { RepairPolicies } from '../../../src/mirror/repair-table.ts';
 import {
   type Images,
   RepairMachine,
   type RepairMachineOptions,
   tableOf,
   textOfTable,
-} from '../support/repair-machine.ts';
+} from '../../support/repair-machine.ts';
 
 const REMOVE: RepairPolicies = { image: 'remove', log: 'remove' };
 const ALLOCATE: RepairPolicies = { image: 'allocate', log: 'allocate' };

@@ -4,16 +4,16 @@
  */
 
 import t, { type Test } from 'tap';
-import { OK } from '../../src/base/errno.ts';
-import { Prng } from '../../src/base/prng.ts';
-import { SECTOR_SIZE } from '../../src/base/units.ts';
-import { detachLeg } from '../../src/daemon/split-leg.ts';
-import type { RecordedTable, TableRecord } from '../../src/daemon/table-record.ts';
-import { encodeLogHeader, LOG_MAGIC, LOG_VERSION } from '../../src/dirtylog/log-header.ts';
-import { parseMirrorLine } from '../../src/mirror/mirror-line.ts';
-import type { RepairPolicies } from '../../src/mirror/repair-table.ts';
-import { contentsAfter, type DeviceState } from '../../src/sim/device-state.ts';
-import { byEffort } from '../support/effort.ts';
+import { OK } from '../../../src/base/errno.ts';
+import { Prng } from '../../../src/base/prng.ts';
+import { SECTOR_SIZE } from '../../../src/base/units.ts';
+import { detachLeg } from '../../../src/daemon/repair/split-leg.ts';
+import type { RecordedTable, TableRecord } from '../../../src/daemon/repair/table-record.ts';
+import { encodeLogHeader, LOG_MAGIC, LOG_VERSION } from '../../../src/dirtylog/log-header.ts';
+import { parseMirrorLine } from '../../../src/mirror/mirror-line.ts';
+import type { RepairPolicies } from '../../../src/mirror/repair-table.ts';
+import { contentsAfter, type DeviceState } from '../../../src/sim/device-state.ts';
+import { byEffort } from '../../support/effort.ts';
 import {
   DATA_SECTORS,
   type Images,
@@ -21,7 +21,7 @@ import {
   RepairMachine,
   type RepairMachineOptions,
   tableOf,
-} from '../support/repair-machine.ts';
+} from '../../support/repair-machine.ts';
 
 const REMOVE: RepairPolicies = { image: 'remove', log: 'remove' };
 const ALLOCATE: RepairPolicies = { image: 'allocate', log: 'allocate' };

@@ -7,14 +7,14 @@
  * are spares, and a table that could not be repaired is left alone until somebody loads another.
  */
 
-import type { Clock, Timer } from '../base/clock.ts';
-import { UserError } from '../base/failure.ts';
-import type { LogFields, Logger } from '../base/log.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import type { Table } from '../dm/table.ts';
-import { textOf } from '../dm/table-line.ts';
-import { isInSync } from '../mirror/next-table.ts';
-import { needsRepair, type Spare } from '../mirror/repair-table.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { UserError } from '../../base/failure.ts';
+import type { LogFields, Logger } from '../../base/log.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import type { Table } from '../../dm/table.ts';
+import { textOf } from '../../dm/table-line.ts';
+import { isInSync } from '../../mirror/next-table.ts';
+import { needsRepair, type Spare } from '../../mirror/repair-table.ts';
 import { conditionsOf } from './mirror-condition.ts';
 import {
   type RepairedTable,

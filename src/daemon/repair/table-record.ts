@@ -19,11 +19,11 @@ import {
 } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import * as v from 'valibot';
-import { errnoName, errnoOfError } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import type { Logger } from '../base/log.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
+import { errnoName, errnoOfError } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import type { Logger } from '../../base/log.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { parseTable, type TableLine, textOf } from '../../dm/table-line.ts';
 
 /** The code of the error when nothing can be recorded. */
 export const RECORD_FAILED = 'record-failed';

@@ -1,12 +1,12 @@
 /** The cluster's side of a log server: the options understood, etcd connected, the lease taken. */
 
-import type { Clock } from '../base/clock.ts';
-import { UserError } from '../base/failure.ts';
-import type { Logger } from '../base/log.ts';
-import type { ClusterContext } from '../cluster/cluster-context.ts';
-import type { Engine } from '../cluster/engine.ts';
-import { MemoryEngine, MemoryStore } from '../cluster/memory-engine.ts';
-import { NodeLease } from '../cluster/node-lease.ts';
+import type { Clock } from '../../base/clock.ts';
+import { UserError } from '../../base/failure.ts';
+import type { Logger } from '../../base/log.ts';
+import type { ClusterContext } from '../../cluster/cluster-context.ts';
+import type { Engine } from '../../cluster/engine.ts';
+import { MemoryEngine, MemoryStore } from '../../cluster/memory-engine.ts';
+import { NodeLease } from '../../cluster/node-lease.ts';
 import type { ClusterStatus } from './logd-status.ts';
 import { hasProcessEnded, processIdentity } from './process-identity.ts';
 
@@ -95,7 +95,7 @@ async function connect(
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
 ): Promise<Engine> {
   if (hosts.length === 0) return new MemoryEngine(new MemoryStore(clock), clock);
-  const { connectEtcd } = await import('../cluster/etcd-engine.ts');
+  const { connectEtcd } = await import('../../cluster/etcd-engine.ts');
   return connectEtcd({ hosts, clock, log, deadlineMs: ANSWER_MS_MAX });
 }
 

@@ -1,28 +1,28 @@
 /** `logd` from beginning to end: start, announce, wait for a signal, stop, exit status. */
 
-import type { Clock } from '../base/clock.ts';
-import type { Logger } from '../base/log.ts';
-import { openDevice } from '../block/open-device.ts';
-import type { ClusterContext } from '../cluster/cluster-context.ts';
-import { clusteredLogs } from '../cluster/clustered-logs.ts';
-import { localLogs } from '../cluster/local-log.ts';
-import { LogServer } from '../cluster/log-server.ts';
-import type { LogSurroundings } from '../cluster/served-log.ts';
-import type { NbdDevice } from '../nbd/client/nbd-device.ts';
-import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
-import { isRemoteName } from '../nbd/client/remote-name.ts';
-import { createMissingFile } from './any-device.ts';
-import { loadClientTls } from './client-credentials.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
+import { openDevice } from '../../block/open-device.ts';
+import type { ClusterContext } from '../../cluster/cluster-context.ts';
+import { clusteredLogs } from '../../cluster/clustered-logs.ts';
+import { localLogs } from '../../cluster/local-log.ts';
+import { LogServer } from '../../cluster/log-server.ts';
+import type { LogSurroundings } from '../../cluster/served-log.ts';
+import type { NbdDevice } from '../../nbd/client/nbd-device.ts';
+import { openNbdDevice } from '../../nbd/client/open-nbd-device.ts';
+import { isRemoteName } from '../../nbd/client/remote-name.ts';
+import { createMissingFile } from '../any-device.ts';
+import { createLogger } from '../loggers.ts';
+import { removePidFile, writePidFile } from '../pid-file.ts';
+import { productVersion } from '../product-version.ts';
+import { sayToStdout } from '../say-to-stdout.ts';
+import { StopSignals } from '../stop-signals.ts';
+import { SystemClock } from '../system-clock.ts';
+import { loadClientTls } from '../tls/client-credentials.ts';
 import { logSocketOf } from './log-server-address.ts';
 import { LogSocket } from './log-socket.ts';
 import { type ClusterOptions, describeCluster, joinCluster, planCluster } from './logd-cluster.ts';
 import { type ClusterStatus, StatusSocket } from './logd-status.ts';
-import { createLogger } from './loggers.ts';
-import { removePidFile, writePidFile } from './pid-file.ts';
-import { productVersion } from './product-version.ts';
-import { sayToStdout } from './say-to-stdout.ts';
-import { StopSignals } from './stop-signals.ts';
-import { SystemClock } from './system-clock.ts';
 
 export interface LogdOptions extends ClusterOptions {
   readonly socket?: string;

@@ -4,10 +4,10 @@
  */
 
 import { createServer, request, type Server } from 'node:http';
-import { errnoName, errnoOfError } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import type { LogDescription } from '../cluster/served-log.ts';
-import { listenOnUnixSocket } from '../nbd/bind-socket.ts';
+import { errnoName, errnoOfError } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import type { LogDescription } from '../../cluster/served-log.ts';
+import { listenOnUnixSocket } from '../../nbd/bind-socket.ts';
 
 const ANSWER_MS_MAX = 10_000;
 

@@ -3,10 +3,10 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
 import { closeSync, existsSync, fstatSync, openSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { errnoName, errnoOfError } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { type Logger, silentLogger } from '../base/log.ts';
-import { printable } from '../nbd/printable.ts';
+import { errnoName, errnoOfError } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { type Logger, silentLogger } from '../../base/log.ts';
+import { printable } from '../../nbd/printable.ts';
 import {
   createServerUpgrade,
   NO_TLS,
@@ -17,8 +17,8 @@ import {
   type TlsPolicy,
   type TlsUpgrade,
   type X509Credentials,
-} from '../nbd/tls.ts';
-import type { UriTls } from '../nbd/uri.ts';
+} from '../../nbd/tls.ts';
+import type { UriTls } from '../../nbd/uri.ts';
 import { RenewedTls } from './renewed-tls.ts';
 
 export interface TlsWords {

@@ -1,10 +1,10 @@
 /** Looks at the spares: which of them are there, how large they are, and who uses them already. */
 
-import { UserError } from '../base/failure.ts';
-import type { DeviceMap } from '../dm/device-map.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import type { Spare } from '../mirror/repair-table.ts';
-import { openAnyDevice } from './any-device.ts';
+import { UserError } from '../../base/failure.ts';
+import type { DeviceMap } from '../../dm/device-map.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import type { Spare } from '../../mirror/repair-table.ts';
+import { openAnyDevice } from '../any-device.ts';
 
 /** As they are now, for a repair of this device, whose inactive table is to be replaced. */
 export async function inspectSpares(

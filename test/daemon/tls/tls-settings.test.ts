@@ -1,9 +1,9 @@
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { planTls } from '../../src/daemon/tls-settings.ts';
-import { makeCertificates } from '../support/certificates.ts';
-import { tempDir } from '../support/temp-dir.ts';
+import { planTls } from '../../../src/daemon/tls/tls-settings.ts';
+import { makeCertificates } from '../../support/certificates.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 t.test('planTls() understands what fits together', async (t) => {
   const pki = await makeCertificates(t);

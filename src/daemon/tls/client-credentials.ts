@@ -2,14 +2,14 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { errnoName, errnoOfError } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import type { Logger } from '../base/log.ts';
-import { type ClientCredentials, createClientUpgrade } from '../nbd/client/client-tls.ts';
-import type { RemoteName } from '../nbd/client/remote-name.ts';
-import { printable } from '../nbd/printable.ts';
-import type { TlsUpgrade } from '../nbd/tls.ts';
-import type { UriTls } from '../nbd/uri.ts';
+import { errnoName, errnoOfError } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import type { Logger } from '../../base/log.ts';
+import { type ClientCredentials, createClientUpgrade } from '../../nbd/client/client-tls.ts';
+import type { RemoteName } from '../../nbd/client/remote-name.ts';
+import { printable } from '../../nbd/printable.ts';
+import type { TlsUpgrade } from '../../nbd/tls.ts';
+import type { UriTls } from '../../nbd/uri.ts';
 import { RenewedTls } from './renewed-tls.ts';
 
 const CERTIFICATE_FILES = ['ca-cert.pem', 'client-cert.pem', 'client-key.pem', 'ca-crl.pem'];

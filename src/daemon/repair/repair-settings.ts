@@ -1,12 +1,12 @@
 /** What the options of `serve` say of repair, and where its record is. */
 
 import { statSync } from 'node:fs';
-import { UserError } from '../base/failure.ts';
-import { parseDeviceSpec } from '../block/device-spec.ts';
-import type { RepairPolicies, RepairPolicy } from '../mirror/repair-table.ts';
-import { isRemoteName } from '../nbd/client/remote-name.ts';
-import { identifyAnyDevice } from './any-device.ts';
-import type { DeviceUse } from './table-devices.ts';
+import { UserError } from '../../base/failure.ts';
+import { parseDeviceSpec } from '../../block/device-spec.ts';
+import type { RepairPolicies, RepairPolicy } from '../../mirror/repair-table.ts';
+import { isRemoteName } from '../../nbd/client/remote-name.ts';
+import { identifyAnyDevice } from '../any-device.ts';
+import type { DeviceUse } from '../table-devices.ts';
 
 export interface RepairWords {
   readonly imageFaultPolicy?: string;

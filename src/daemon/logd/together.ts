@@ -1,7 +1,7 @@
 /** Messages that are sent in one step of the event loop leave in one system call. */
 
 import type { Socket } from 'node:net';
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 
 export class Together {
   readonly #socket: Socket;

@@ -6,12 +6,12 @@
  * could not be done leaves the old table running.
  */
 
-import { UserError } from '../base/failure.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { type TableLine, textOf } from '../dm/table-line.ts';
-import { flushHealthyLegs } from '../mirror/flush-legs.ts';
-import { MirrorTarget } from '../mirror/mirror-target.ts';
-import { carryOver } from '../mirror/next-table.ts';
+import { UserError } from '../../base/failure.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { type TableLine, textOf } from '../../dm/table-line.ts';
+import { flushHealthyLegs } from '../../mirror/flush-legs.ts';
+import { MirrorTarget } from '../../mirror/mirror-target.ts';
+import { carryOver } from '../../mirror/next-table.ts';
 import { conditionsOf } from './mirror-condition.ts';
 import type { TableRecord } from './table-record.ts';
 

@@ -3,16 +3,16 @@
  * turns out to be useless. Ends after at most as many attempts as there are spares, and one.
  */
 
-import { UserError } from '../base/failure.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { type TableLine, textOf } from '../dm/table-line.ts';
-import { carryOver } from '../mirror/next-table.ts';
+import { UserError } from '../../base/failure.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { type TableLine, textOf } from '../../dm/table-line.ts';
+import { carryOver } from '../../mirror/next-table.ts';
 import {
   planRepair,
   type RepairPlan,
   type RepairPolicies,
   type Spare,
-} from '../mirror/repair-table.ts';
+} from '../../mirror/repair-table.ts';
 import { conditionsOf, type LineCondition } from './mirror-condition.ts';
 import { type NewTable, replaceTable } from './replace-table.ts';
 import { RECORD_FAILED, type TableRecord } from './table-record.ts';

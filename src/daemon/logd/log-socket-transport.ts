@@ -1,14 +1,14 @@
 /** The unix socket of a log server, from a mirror's side. */
 
 import { connect } from 'node:net';
-import type { Clock } from '../base/clock.ts';
-import type { Logger } from '../base/log.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Logger } from '../../base/log.ts';
 import {
   LogChannel,
   type LogConnection,
   type LogConnectionEvents,
   type LogTransport,
-} from '../dirtylog/log-channel.ts';
+} from '../../dirtylog/log-channel.ts';
 import { Together } from './together.ts';
 
 /** Nothing is connected before a log needs it. */

@@ -8,9 +8,9 @@
 
 import { statSync } from 'node:fs';
 import type { Socket } from 'node:net';
-import { UserError } from '../base/failure.ts';
-import type { Logger } from '../base/log.ts';
-import type { TlsOutcome, TlsUpgrade } from '../nbd/tls.ts';
+import { UserError } from '../../base/failure.ts';
+import type { Logger } from '../../base/log.ts';
+import type { TlsOutcome, TlsUpgrade } from '../../nbd/tls.ts';
 
 export interface RenewedTlsOptions {
   /** All that `load` reads, also where it may be missing. */
