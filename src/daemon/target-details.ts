@@ -8,7 +8,7 @@ export async function targetDetails(target: Target): Promise<TargetDetails | nul
   if (!(target instanceof MirrorTarget)) return null;
   const { geometry, legs, log, hash, defaultLeg, heldCount, counters } = target.set;
   const { regionCount } = geometry;
-  const inSync = Math.min(await log.getSyncCount(), regionCount);
+  const inSync = Math.min(await log.getSyncCount('status'), regionCount);
   let [dirty, recovering] = [0, 0];
   for (const { state } of hash.entries()) {
     if (state === 'dirty') dirty += 1;

@@ -69,7 +69,11 @@ export interface DirtyLog {
   getResyncWork(): Awaitable<Region | null>;
   /** The region became in sync or out of sync; a recovery of it, if any, is over. */
   setRegionSync(region: Region, inSync: boolean): Awaitable<void>;
-  getSyncCount(): Awaitable<number>;
+  /**
+   * `status`: somebody looks, and nothing depends on it; a log that waits for others for long
+   * answers 0.
+   */
+  getSyncCount(purpose?: 'status'): Awaitable<number>;
   /**
    * The log's words of a status line, without surrounding spaces, e.g. "1 core" or "core 1 1024".
    */

@@ -26,7 +26,6 @@ import { type LogSession, NOBODY, type SessionAnswer } from './log-session.ts';
 import { type StallAlarm, sharedLogAlarm } from './stall-alarm.ts';
 import { type Decoded, ULOG_DATA_BYTES_MAX } from './ulog-codec.ts';
 import {
-  type BareType,
   decodeCount,
   decodeFlag,
   decodeLease,
@@ -216,9 +215,11 @@ class UserspaceLog implements DirtyLog {
   }
 
   /** 0 also where the server cannot tell. */
-  async getSyncCount(): Promise<number> {
+  async getSyncCount(purpose?: 'status'): Promise<number> {
     const { moment } = this.#known;
-    const count = await this.#inquire(ULOG_GET_SYNC_COUNT, ONE_NUMBER, (data) =>
+    const asked = this.#session.inquire(ULOG_GET_SYNC_COUNT, ONE_NUMBER);
+    const answer = await (purpose === 'status' ? this.#inTime(asked) : asked);
+    const count = this.#understand(ULOG_GET_SYNC_COUNT, answer, (data) =>
       decodeCount(ULOG_GET_SYNC_COUNT, data),
     );
     if (count === null) return 0;
@@ -228,7 +229,8 @@ class UserspaceLog implements DirtyLog {
 
   async status(kind: StatusKind, _nameOf: DeviceNaming): Promise<string> {
     if (kind === 'table') return this.#parts.args.tableText;
-    const text = await this.#inquire(ULOG_STATUS_INFO, ULOG_DATA_BYTES_MAX, (data) =>
+    const asked = this.#session.inquire(ULOG_STATUS_INFO, ULOG_DATA_BYTES_MAX);
+    const text = this.#understand(ULOG_STATUS_INFO, await this.#inTime(asked), (data) =>
       decodeStatus(ULOG_STATUS_INFO, data),
     );
     return text ?? 'userspace 1 COM_FAILURE';
@@ -321,20 +323,12 @@ class UserspaceLog implements DirtyLog {
     return this.#understand(request.type, await this.#session.request(request, roomBytes), decode);
   }
 
-  async #inquire<T>(
-    type: BareType,
-    roomBytes: number,
-    decode: (data: Uint8Array) => Decoded<T>,
-  ): Promise<T | null> {
-    return this.#understand(type, await this.#inTime(type, roomBytes), decode);
-  }
-
   /** Whoever wants to see a status is told that there is none, if it takes too long. */
-  #inTime(type: BareType, roomBytes: number): Promise<SessionAnswer> {
+  #inTime(asked: Promise<SessionAnswer>): Promise<SessionAnswer> {
     return new Promise((resolve) => {
       const { clock } = this.#parts.target;
       const timer = clock.after(ULOG_STATUS_MS, () => resolve(NOBODY));
-      void this.#session.inquire(type, roomBytes).then((answer) => {
+      void asked.then((answer) => {
         timer.cancel();
         resolve(answer);
       });

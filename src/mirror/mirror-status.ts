@@ -19,7 +19,7 @@ async function infoStatus(set: MirrorSet, nameOf: DeviceNaming): Promise<string>
   const { legs, log, geometry } = set;
   const names = legs.map((leg) => nameOf(leg.device)).join(' ');
   const health = legs.map((leg) => leg.health).join('');
-  const synced = `${await log.getSyncCount()}/${geometry.regionCount}`;
+  const synced = `${await log.getSyncCount('status')}/${geometry.regionCount}`;
   return `${legs.length} ${names} ${synced} 1 ${health} ${await log.status('info', nameOf)}`;
 }
 

@@ -38,7 +38,7 @@ async function mirrorCondition(line: TableLine, { set }: MirrorTarget) {
     line: parseMirrorLine(line),
     health: legs.map((leg) => leg.health).join(''),
     logHealth: await logHealth(set),
-    regionsInSync: await log.getSyncCount(),
+    regionsInSync: await log.getSyncCount('status'),
     regionCount: geometry.regionCount,
     defaultLeg: defaultLeg.index,
   };

@@ -81,8 +81,8 @@ export class ForwardingLog implements DirtyLog {
     return this.inner.setRegionSync(region, inSync);
   }
 
-  getSyncCount(): Awaitable<number> {
-    return this.inner.getSyncCount();
+  getSyncCount(purpose?: 'status'): Awaitable<number> {
+    return this.inner.getSyncCount(purpose);
   }
 
   status(kind: StatusKind, nameOf: DeviceNaming): Awaitable<string> {

@@ -91,8 +91,8 @@ class CopiesInSyncRegions extends ForwardingLog {
 }
 
 class CountsTooMany extends ForwardingLog {
-  override async getSyncCount(): Promise<number> {
-    return Math.min((await this.inner.getSyncCount()) + 1, this.regionCount);
+  override async getSyncCount(purpose?: 'status'): Promise<number> {
+    return Math.min((await this.inner.getSyncCount(purpose)) + 1, this.regionCount);
   }
 }
 
