@@ -155,7 +155,7 @@ async function playOne(
   const failure = await failureOf(one, canary);
   console.log(failure === null ? 'nothing is wrong' : `FOUND ${failure.stack}`);
   if (failure !== null && seed !== undefined) {
-    console.log((await shrinkCase(one, canary)).write('As small as it gets.'));
+    console.log((await shrinkCase(one, canary, target.plays)).write('As small as it gets.'));
   }
   await target.close?.();
   return failure === null ? 0 : 1;

@@ -50,7 +50,7 @@ async function work(order: FuzzOrder): Promise<void> {
     const failure = await failureOf(drawn, null);
     if (failure === null || seen.has(kindOf(failure))) continue;
     seen.add(kindOf(failure));
-    const small = await shrinkCase(drawn, null);
+    const small = await shrinkCase(drawn, null, target.plays);
     const what = `${failure.stack}`;
     const about = `Seed ${seed}.\n${kindOf(failure)}`;
     const file = keepInCorpus(target, `found-${seed.replace(/\W+/g, '-')}`, small.write(about));

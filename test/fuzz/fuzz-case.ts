@@ -21,6 +21,12 @@ export interface FuzzTarget {
   readonly canaries: readonly string[];
   /** Cases that cost as much as one of this: 1 by default, and more where they cost little. */
   readonly cost?: number;
+  /**
+   * Of processes that take their time: what a case shows may be over before anybody looks, so that
+   * it is played up to so often before it counts as harmless, and a smaller one must show it in
+   * all of them.
+   */
+  readonly plays?: number;
   /** The same case for the same seed. */
   draw(seed: string): FuzzCase;
   /** @throws Error when `text` is no file of this target's corpus. */
@@ -39,12 +45,35 @@ export async function failureOf(case_: FuzzCase, canary: string | null): Promise
   }
 }
 
+/** Of several plays the first in which something goes wrong. */
+export async function failureOfPlays(
+  case_: FuzzCase,
+  canary: string | null,
+  plays = 1,
+): Promise<Error | null> {
+  for (let play = 0; play < plays; play++) {
+    const failure = await failureOf(case_, canary);
+    if (failure !== null) return failure;
+  }
+  return null;
+}
+
 /** So many smaller cases are played at most for one finding. */
 const SHRINK_TRIES_MAX = 3000;
 
 /** The smallest case that can be found which goes wrong in the same way. */
-export async function shrinkCase(failing: FuzzCase, canary: string | null): Promise<FuzzCase> {
-  const kind = kindOf(await failureOf(failing, canary));
+export async function shrinkCase(
+  failing: FuzzCase,
+  canary: string | null,
+  plays = 1,
+): Promise<FuzzCase> {
+  const kind = kindOf(await failureOfPlays(failing, canary, plays));
+  const showsIt = async (candidate: FuzzCase): Promise<boolean> => {
+    for (let play = 0; play < plays; play++) {
+      if (kindOf(await failureOf(candidate, canary)) !== kind) return false;
+    }
+    return true;
+  };
   let smallest = failing;
   let tries = 0;
   for (let found = true; found && tries < SHRINK_TRIES_MAX; ) {
@@ -52,7 +81,7 @@ export async function shrinkCase(failing: FuzzCase, canary: string | null): Prom
     for (const candidate of smallest.smaller()) {
       tries += 1;
       if (tries > SHRINK_TRIES_MAX) break;
-      if (kindOf(await failureOf(candidate, canary)) !== kind) continue;
+      if (!(await showsIt(candidate))) continue;
       smallest = candidate;
       found = true;
       break;

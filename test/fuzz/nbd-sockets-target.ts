@@ -50,6 +50,7 @@ export const NBD_SOCKETS_TARGET: FuzzTarget = {
   about: 'the same clients with a real server process, over sockets and TLS',
   canaries: [STRANGE_ERROR, KEPT_DESCRIPTOR],
   cost: 20,
+  plays: 3,
   draw: (seed) => {
     const fixed = { sectors: SECTORS, isDefault: false, readOnly: false, tls: 'on' } as const;
     const { episode, messages, mutated } = drawEpisode(seed, recordedMessages(), fixed);
