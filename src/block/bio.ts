@@ -25,6 +25,8 @@ export interface BioRequest {
   /** Force unit access: the write, discard or zeroing is durable before it ends. */
   readonly fua: boolean;
   readonly onEnd: BioEnd;
+  /** A hint: `data` were filled just now, and a copy made at once finds them in the cache. */
+  readonly isHot?: boolean;
   /** The submitter's own, untouched by devices. */
   readonly context?: unknown;
 }
@@ -36,6 +38,7 @@ export class Bio {
   data: Uint8Array | null;
   fua: boolean;
   onEnd: BioEnd;
+  readonly isHot: boolean;
   context: unknown;
   /** Why it failed, for people, where the device knows more than an errno. */
   detail: string | null = null;
@@ -47,6 +50,7 @@ export class Bio {
     this.data = request.data;
     this.fua = request.fua;
     this.onEnd = request.onEnd;
+    this.isHot = request.isHot ?? false;
     this.context = request.context;
   }
 

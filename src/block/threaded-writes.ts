@@ -44,9 +44,10 @@ export class ThreadedWrites {
     files += 1;
   }
 
-  /** It is large, or must follow one that is. */
+  /** It is large, and not hot; or it must follow one that is. */
   takes(bio: Bio): boolean {
-    if (bio.count * SECTOR_SIZE >= THREADED_BYTES_MIN) return !this.#thread.isBroken;
+    const isLarge = bio.count * SECTOR_SIZE >= THREADED_BYTES_MIN;
+    if (isLarge && !bio.isHot) return !this.#thread.isBroken;
     return this.#pending.length > 0 && conflictsWith(bio, this.#pending);
   }
 

@@ -216,6 +216,8 @@ function submit(
       count: extent.count,
       data: extent.data,
       fua: false,
+      // What was read just now is written at once.
+      isHot: op === 'write',
       onEnd: (bio, result) => onEnd(result, bio),
     }),
   );
