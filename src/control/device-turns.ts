@@ -4,32 +4,24 @@
  */
 
 import { UserError } from '../base/failure.ts';
+import { KeyedTurns } from '../base/keyed-turns.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 
 export class DeviceTurns {
-  readonly #last = new WeakMap<MappedDevice, Promise<unknown>>();
-  readonly #running = new Set<Promise<unknown>>();
+  readonly #turns = new KeyedTurns<MappedDevice>();
   #closed = false;
 
   /** @throws UserError once the daemon is stopping. */
   run<T>(device: MappedDevice, work: () => Promise<T>): Promise<T> {
-    const result = (this.#last.get(device) ?? Promise.resolve()).then(() => {
+    return this.#turns.run(device, () => {
       this.checkOpen();
       return work();
     });
-    const ended = result
-      .catch(() => undefined)
-      .then(() => {
-        this.#running.delete(ended);
-      });
-    this.#last.set(device, ended);
-    this.#running.add(ended);
-    return result;
   }
 
   /** Ends when nobody is at the device any more, nor waits for it. */
-  async through(device: MappedDevice): Promise<void> {
-    await this.#last.get(device);
+  through(device: MappedDevice): Promise<void> {
+    return this.#turns.through(device);
   }
 
   /** @throws UserError once the daemon is stopping. */
@@ -41,6 +33,6 @@ export class DeviceTurns {
   /** No device is changed any more; ends when those who were at it are through. */
   async close(): Promise<void> {
     this.#closed = true;
-    await Promise.all(this.#running);
+    await this.#turns.allThrough();
   }
 }

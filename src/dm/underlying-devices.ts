@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts';
 import { EBUSY } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { KeyedTurns } from '../base/keyed-turns.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import type { DeviceUse } from './target-context.ts';
 
@@ -38,7 +39,7 @@ export class UnderlyingDevices {
    * By identity: opening and closing of one thing take turns, so that two users never open it
    * twice. Others do not wait: a server far away may take its time.
    */
-  readonly #turns = new Map<string, Promise<unknown>>();
+  readonly #turns = new KeyedTurns<string>();
 
   constructor(opener: DeviceOpener) {
     this.#opener = opener;
@@ -49,7 +50,7 @@ export class UnderlyingDevices {
     const listedOnly = use.listedOnly ?? false;
     const shared = use.shared ?? false;
     const identity = await this.#opener.identify(name);
-    return this.#inTurn(identity, async () => {
+    return this.#turns.run(identity, async () => {
       const owner = this.#opener.isOpenedByEach?.(identity) === true ? user : null;
       let entry = this.#entries.find(
         (one) => one.identity === identity && one.listedOnly === listedOnly && one.user === owner,
@@ -68,23 +69,12 @@ export class UnderlyingDevices {
   async put(device: BlockDevice): Promise<void> {
     const entry = this.#entries.find((one) => one.device === device);
     assert(entry !== undefined, `Device "${device.name}" is given back but is not open`);
-    return this.#inTurn(entry.identity, async () => {
+    return this.#turns.run(entry.identity, async () => {
       entry.users -= 1;
       if (entry.users > 0) return;
       this.#entries.splice(this.#entries.indexOf(entry), 1);
       await device.close();
     });
-  }
-
-  #inTurn<T>(identity: string, work: () => Promise<T>): Promise<T> {
-    const result = (this.#turns.get(identity) ?? Promise.resolve()).then(work);
-    const turn = result
-      .catch(() => undefined)
-      .then(() => {
-        if (this.#turns.get(identity) === turn) this.#turns.delete(identity);
-      });
-    this.#turns.set(identity, turn);
-    return result;
   }
 }
 
