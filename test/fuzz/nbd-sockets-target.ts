@@ -93,6 +93,12 @@ async function playOnSockets(
 class SocketsPlayer {
   readonly #server: ServerUnderFuzz;
   readonly #received: ((bytes: Buffer) => Buffer) | undefined;
+  /**
+   * A planted mistake is to show in every play. What a server has said last is lost when it or its
+   * client closes a socket with something unread, so that nothing is sent before the answer to
+   * what went before is there.
+   */
+  readonly #isPatient: boolean;
   readonly #clients = new Map<number, RealClient>();
   readonly #all: RealClient[] = [];
   /** Called whenever bytes or an end came; a mistake that is seen then is told at the next step. */
@@ -102,11 +108,13 @@ class SocketsPlayer {
   constructor(server: ServerUnderFuzz, canary: string | null) {
     this.#server = server;
     this.#received = canary === STRANGE_ERROR ? makeStrange : undefined;
+    this.#isPatient = canary !== null;
   }
 
   async step(step: Step): Promise<void> {
-    if (step.kind === 'connect') this.#connect(step.client);
     if (!('client' in step)) return;
+    if (this.#isPatient) await this.#served(step.client);
+    if (step.kind === 'connect') this.#connect(step.client);
     const client = this.#clients.get(step.client);
     if (client === undefined) return;
     if (step.kind === 'send') client.send(step.bytes);
@@ -139,6 +147,12 @@ class SocketsPlayer {
 
   breakAll(): void {
     for (const client of this.#all) client.break();
+  }
+
+  async #served(number: number): Promise<void> {
+    const client = this.#clients.get(number);
+    if (!client?.transport.clientReads) return;
+    await this.#until('what a client is owed', () => client.isSettled);
   }
 
   #connect(number: number): void {
