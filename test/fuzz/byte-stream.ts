@@ -3,24 +3,24 @@
 const NOTHING = Buffer.alloc(0);
 
 export class ByteStream {
+  /** What has been given out stays as it is: this is appended to, and never moved in place. */
   #bytes: Buffer = NOTHING;
   #at = 0;
-  readonly #added: Buffer[] = [];
-  #addedBytes = 0;
+  #end = 0;
 
   add(bytes: Buffer): void {
-    this.#added.push(bytes);
-    this.#addedBytes += bytes.length;
+    if (this.#end + bytes.length > this.#bytes.length) this.#makeRoom(bytes.length);
+    this.#bytes.set(bytes, this.#end);
+    this.#end += bytes.length;
   }
 
   get available(): number {
-    return this.#bytes.length - this.#at + this.#addedBytes;
+    return this.#end - this.#at;
   }
 
   /** The next bytes, which stay; null while so many are not there. */
   peek(size: number, at = 0): Buffer | null {
     if (this.available < at + size) return null;
-    this.#join();
     return this.#bytes.subarray(this.#at + at, this.#at + at + size);
   }
 
@@ -37,15 +37,12 @@ export class ByteStream {
     return taken;
   }
 
-  #join(): void {
-    if (this.#added.length === 0) return;
-    const rest = this.#bytes.subarray(this.#at);
-    this.#bytes =
-      rest.length === 0 && this.#added.length === 1
-        ? this.#added[0]!
-        : Buffer.concat([rest, ...this.#added]);
+  /** Twice what is needed, so that a reply of many pieces is not copied at each of them. */
+  #makeRoom(size: number): void {
+    const roomy = Buffer.allocUnsafe(2 * (this.available + size));
+    roomy.set(this.#bytes.subarray(this.#at, this.#end));
+    this.#end -= this.#at;
     this.#at = 0;
-    this.#added.length = 0;
-    this.#addedBytes = 0;
+    this.#bytes = roomy;
   }
 }
