@@ -4,8 +4,10 @@
  *
  * A device may end a bio before `submit` returns, or later; in any order; exactly once. It never
  * throws for an I/O error. What holds of order and durability:
- * - bios in flight together have no order among them; a write that has ended is seen by every read
- *   submitted afterwards;
+ * - bios in flight together have no order among them, but of writes to one place the last one
+ *   submitted stays, or the legs of a mirror would differ in the end (injected faults, and mirrors
+ *   that hold writes back, may let them overtake each other);
+ * - a write that has ended is seen by every read submitted afterwards;
  * - a flush covers every write that *ended* before the flush was submitted, and no more;
  * - a write with `fua` is durable when it ends with 0; nothing is said of other writes;
  * - a write that ends with an errno may have changed any, all or none of its sectors.

@@ -8,23 +8,17 @@
  *
  * - what was acknowledged and not flushed is kept in memory, and replayed before anything else: the
  *   server that is back may be one whose power was gone;
- * - what was in flight is sent again after that;
- * - writes to the same place wait for each other, so that both come in the order in which readers
- *   have seen them.
+ * - what was in flight is sent again after that.
+ *
+ * Writes to the same place wait for each other, always: a server carries out what it has at once in
+ * any order, and the legs of a mirror must not differ in the end.
  *
  * No promise and no closure per request: jobs and requests are pooled.
  */
 
 import { unreachable } from '../../base/assert.ts';
 import { EIO, EROFS, type IoResult, OK } from '../../base/errno.ts';
-import { NBD_PAYLOAD_BYTES_ADVERTISED } from '../../base/limits.ts';
-import {
-  bytesToSectors,
-  SECTOR_SIZE,
-  type Sector,
-  type SectorCount,
-  sectorsToBytes,
-} from '../../base/units.ts';
+import { type Sector, type SectorCount, sectorsToBytes } from '../../base/units.ts';
 import { unknownAllocation } from '../../block/allocation.ts';
 import { type Bio, isWriteOp } from '../../block/bio.ts';
 import type {
@@ -34,10 +28,10 @@ import type {
   DeviceCapabilities,
 } from '../../block/block-device.ts';
 import { checkBio, describeBio } from '../../block/check-bio.ts';
-import { NBD_ERRORS, nbdErrorName, TRANSMISSION_FLAGS } from '../constants.ts';
+import { NBD_ERRORS, nbdErrorName } from '../constants.ts';
 import { fromNbdError } from '../errno-map.ts';
 import { ClientRequest } from './client-request.ts';
-import type { ClientNegotiated } from './negotiation.ts';
+import { abilitiesOf, blockSizeOf, capabilitiesOf, sizeOf } from './remote-facts.ts';
 import { RemoteHoles } from './remote-holes.ts';
 import { type RemoteAbilities, RemoteJob } from './remote-job.ts';
 import type { RemoteLink } from './remote-link.ts';
@@ -54,6 +48,8 @@ const UNFLUSHED_BYTES_MAX = 64 * 2 ** 20;
 
 /** A request under which so many connections were lost in a row is the reason for it. */
 const RESTARTS_MAX = 16;
+
+const NONE: readonly RemoteJob[] = [];
 
 export interface NbdDeviceOptions {
   /** As the operator named it. */
@@ -82,7 +78,6 @@ export class NbdDevice implements BlockDevice {
   readonly #unflushedBytesMax: number;
   /** Null: what is acknowledged is not kept. */
   readonly #unflushed: UnflushedWrites | null;
-  readonly #reconnects: boolean;
   /** Requests may be sent: the server is there, and has everything that it has acknowledged. */
   #isOpen = true;
   /** Why nothing works any more. */
@@ -113,7 +108,6 @@ export class NbdDevice implements BlockDevice {
     this.sizeSectors = sizeOf(negotiated);
     this.capabilities = capabilitiesOf(negotiated, options.readOnly);
     this.#jobsMax = options.connections * JOBS_PER_CONNECTION_MAX;
-    this.#reconnects = options.reconnects;
     this.#unflushedBytesMax = options.unflushedBytesMax ?? UNFLUSHED_BYTES_MAX;
     const keeps = options.reconnects && this.#abilities.flush && !this.capabilities.readOnly;
     this.#unflushed = keeps ? new UnflushedWrites() : null;
@@ -163,7 +157,7 @@ export class NbdDevice implements BlockDevice {
     if (bio.op !== 'read') this.#holes?.writes(bio);
     const job = this.#spareJobs.pop() ?? new RemoteJob();
     job.set(bio);
-    if (this.#waiting.length === 0 && this.#whyWait(job) === null) {
+    if (this.#waiting.length === 0 && this.#whyWait(job, NONE) === null) {
       this.#start(job);
       return;
     }
@@ -194,11 +188,14 @@ export class NbdDevice implements BlockDevice {
     await this.#link.close();
   }
 
-  /** Nothing is sent while it must not be, and no two writes to one place at once. */
-  #whyWait(job: RemoteJob): 'closed' | 'no room' | 'overlap' | null {
+  /**
+   * Nothing is sent while it must not be, and no two writes to one place at once, nor before one
+   * that is `ahead` of it.
+   */
+  #whyWait(job: RemoteJob, ahead: readonly RemoteJob[]): 'closed' | 'no room' | 'overlap' | null {
     if (!this.#isOpen || this.#running.size >= this.#jobsMax) return 'closed';
-    if (!job.isWrite || !this.#reconnects) return null;
-    if (this.#overlapsRunning(job)) return 'overlap';
+    if (!job.isWrite) return null;
+    if (overlapsAny(job, this.#running) || overlapsAny(job, ahead)) return 'overlap';
     return this.#unflushed === null || this.#hasRoom(this.#unflushed, job) ? null : 'no room';
   }
 
@@ -206,13 +203,6 @@ export class NbdDevice implements BlockDevice {
     const taken = unflushed.bytes + this.#runningCost;
     if (taken === 0 || taken + costOf(job.bio!) <= this.#unflushedBytesMax) return true;
     this.#flushOnOwnAccount();
-    return false;
-  }
-
-  #overlapsRunning(job: RemoteJob): boolean {
-    for (const other of this.#running) {
-      if (other.isWrite && other.overlaps(job)) return true;
-    }
     return false;
   }
 
@@ -305,19 +295,22 @@ export class NbdDevice implements BlockDevice {
   }
 
   /**
-   * Starts what may start, in order. A write that waits for another to its place is passed by; one
-   * that waits for room by no other write, or it would wait for ever.
+   * Starts what may start, in order. A write that waits for another to its place is passed by, but
+   * not by writes to that place; one that waits for room by no other write, or it would wait for
+   * ever.
    */
   #pump(): void {
     if (this.#isPumping) return;
     this.#isPumping = true;
     let hasRoom = true;
+    const passed: RemoteJob[] = [];
     for (let index = 0; index < this.#waiting.length; ) {
       const job = this.#waiting[index]!;
-      const reason = job.isWrite && !hasRoom ? 'no room' : this.#whyWait(job);
+      const reason = job.isWrite && !hasRoom ? 'no room' : this.#whyWait(job, passed);
       if (reason === 'closed') break;
       if (reason === 'no room') hasRoom = false;
       if (reason !== null) {
+        passed.push(job);
         index += 1;
         continue;
       }
@@ -388,36 +381,9 @@ export class NbdDevice implements BlockDevice {
   }
 }
 
-function abilitiesOf({ transmissionFlags, blockSizes }: ClientNegotiated): RemoteAbilities {
-  const { maximum, minimum } = blockSizes;
-  const unit = Math.max(minimum, SECTOR_SIZE);
-  const transferMax = Math.min(maximum, NBD_PAYLOAD_BYTES_ADVERTISED);
-  return {
-    flush: (transmissionFlags & TRANSMISSION_FLAGS.SEND_FLUSH) !== 0,
-    fua: (transmissionFlags & TRANSMISSION_FLAGS.SEND_FUA) !== 0,
-    transferMax: Math.max(unit, Math.floor(transferMax / unit) * unit),
-  };
-}
-
-export function blockSizeOf({ blockSizes }: ClientNegotiated): number {
-  return Math.max(SECTOR_SIZE, blockSizes.minimum);
-}
-
-/** Whole blocks: a rest is dropped, as the kernel does. */
-export function sizeOf(negotiated: ClientNegotiated): SectorCount {
-  const block = blockSizeOf(negotiated);
-  return bytesToSectors(Math.floor(negotiated.size / block) * block);
-}
-
-function capabilitiesOf(negotiated: ClientNegotiated, readOnly: boolean): DeviceCapabilities {
-  const has = (flag: keyof typeof TRANSMISSION_FLAGS): boolean =>
-    (negotiated.transmissionFlags & TRANSMISSION_FLAGS[flag]) !== 0;
-  const isReadOnly = readOnly || has('READ_ONLY');
-  return {
-    readOnly: isReadOnly,
-    discard: has('SEND_TRIM') && !isReadOnly,
-    writeZeroes: has('SEND_WRITE_ZEROES') && !isReadOnly,
-    rotational: has('ROTATIONAL'),
-    flush: has('SEND_FLUSH'),
-  };
+function overlapsAny(job: RemoteJob, others: Iterable<RemoteJob>): boolean {
+  for (const other of others) {
+    if (other.isWrite && other.overlaps(job)) return true;
+  }
+  return false;
 }
