@@ -44,11 +44,11 @@ export class ThreadedWrites {
     files += 1;
   }
 
-  /** It is large, and not hot; or it must follow one that is. */
+  /** It is large, and not hot; or it must follow one that is, be it that the thread has died. */
   takes(bio: Bio): boolean {
+    if (this.#pending.length > 0 && conflictsWith(bio, this.#pending)) return true;
     const isLarge = bio.count * SECTOR_SIZE >= THREADED_BYTES_MIN;
-    if (isLarge && !bio.isHot) return !this.#thread.isBroken;
-    return this.#pending.length > 0 && conflictsWith(bio, this.#pending);
+    return isLarge && !bio.isHot && !this.#thread.isBroken;
   }
 
   start(bio: Bio): void {

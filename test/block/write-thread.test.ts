@@ -127,3 +127,25 @@ t.test('a thread that dies: what it had is made by somebody else, in order', asy
   t.same(ended, ['instead, at 0', 'instead, at 8', `instead, at ${LARGE}`]);
   t.equal(writes.takes(largeWrite(0, () => undefined)), false, 'it is not given any more');
 });
+
+t.test('a thread that dies: a write that comes meanwhile follows those to its place', async (t) => {
+  const thread = new WriteThread(new URL('data:text/javascript,throw new Error("dead")'));
+  const made: number[] = [];
+  await new Promise<void>((resolve) => {
+    const start = (count: number): void => {
+      const bio = largeWrite(0, () => {
+        made.push(count);
+        if (made.length === 1) start(LARGE + 2);
+        if (made.length === 3) resolve();
+      });
+      bio.count = count as SectorCount;
+      t.equal(writes.takes(bio), true);
+      writes.start(bio);
+    };
+    const instead = (bio: Bio): void => bio.end(OK);
+    const writes = new ThreadedWrites(-1, { thread, onEnd: () => undefined, instead });
+    start(LARGE);
+    start(LARGE + 1);
+  });
+  t.same(made, [LARGE, LARGE + 1, LARGE + 2], 'in the order in which they came');
+});
