@@ -3,8 +3,8 @@
 import { UserError } from '../base/failure.ts';
 import { NBD_CONNECTIONS_MAX, NBD_HANDSHAKE_MS_MAX } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
-import { AddressFilter } from '../nbd/address-filter.ts';
 import { printable } from '../nbd/printable.ts';
+import { AddressFilter } from '../nbd/server/address-filter.ts';
 import { planTls, type TlsSettings, type TlsWords } from './tls/tls-settings.ts';
 
 export interface ClientWords extends TlsWords {

@@ -20,7 +20,7 @@ import { type DeviceMap, isDeviceName } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { FaultBoard } from '../fault/fault-board.ts';
 import { MirrorTarget } from '../mirror/mirror-target.ts';
-import { NbdServer } from '../nbd/server.ts';
+import { NbdServer } from '../nbd/server/server.ts';
 import type { ListenAddress } from '../nbd/transport.ts';
 import { composeDeviceMap } from './compose.ts';
 import { ControlListener } from './control-listener.ts';

@@ -8,8 +8,8 @@ import type { Logger } from '../base/log.ts';
 import type { DeviceExports } from '../control/control-host.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import type { Table } from '../dm/table.ts';
-import type { Export } from '../nbd/export.ts';
-import type { NbdServer } from '../nbd/server.ts';
+import type { Export } from '../nbd/server/export.ts';
+import type { NbdServer } from '../nbd/server/server.ts';
 import { regionContexts } from './region-context.ts';
 
 const DESCRIPTION_BYTES_MAX = 255;

@@ -8,7 +8,7 @@ import type { MappedDevice } from '../dm/mapped-device.ts';
 import type { Table } from '../dm/table.ts';
 import type { MirrorSet } from '../mirror/mirror-set.ts';
 import { MirrorTarget } from '../mirror/mirror-target.ts';
-import { ExtentList, type MetaContext, type StatusRange } from '../nbd/meta-context.ts';
+import { ExtentList, type MetaContext, type StatusRange } from '../nbd/server/meta-context.ts';
 
 /** Bits of `x-dm-mirror:region-state`. */
 export const REGION_STATUS = {

@@ -5,7 +5,7 @@ import { CLEAR_DELAY_MS_MAX, POLL_US_MAX } from '../base/limits.ts';
 import type { Logger } from '../base/log.ts';
 import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
 import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
-import type { HandshakeFeatures } from '../nbd/handshake-features.ts';
+import type { HandshakeFeatures } from '../nbd/server/handshake-features.ts';
 import { measureAnyDevice } from './any-device.ts';
 import { type ClientSettings, planClients } from './client-settings.ts';
 import { type ControlPlan, isControlled, planControl } from './control-listener.ts';

@@ -9,7 +9,7 @@ import { silentLogger } from '../../src/base/log.ts';
 import { toSectorCount } from '../../src/base/units.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { ControlClient } from '../../src/control/control-client.ts';
-import { NbdServer } from '../../src/nbd/server.ts';
+import { NbdServer } from '../../src/nbd/server/server.ts';
 import { COMMAND_WORDS } from '../support/command.ts';
 import { RealClock } from '../support/nbd-clock.ts';
 import { runProgram } from '../support/run-program.ts';

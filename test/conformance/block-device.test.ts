@@ -13,7 +13,7 @@ import { SubrangeDevice } from '../../src/block/subrange-device.ts';
 import { SystemClock } from '../../src/daemon/system-clock.ts';
 import { loadClientTls } from '../../src/daemon/tls/client-credentials.ts';
 import { openNbdDevice } from '../../src/nbd/client/open-nbd-device.ts';
-import { NbdServer } from '../../src/nbd/server.ts';
+import { NbdServer } from '../../src/nbd/server/server.ts';
 import { formatNbdUri } from '../../src/nbd/uri.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { findTool, requireRoot, requireThat } from '../support/tools.ts';

@@ -9,9 +9,9 @@ import { EACCES, EINVAL, EIO, ENOSPC, EOPNOTSUPP, EPERM, EROFS } from '../../src
 import { NBD_HANDSHAKE_MS_MAX, NBD_OPTIONS_MAX } from '../../src/base/limits.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { Prng } from '../../src/base/prng.ts';
-import type { ExportOptions } from '../../src/nbd/export.ts';
-import { ExtentList, type MetaContext } from '../../src/nbd/meta-context.ts';
-import { NbdServer, type NbdServerLimits } from '../../src/nbd/server.ts';
+import type { ExportOptions } from '../../src/nbd/server/export.ts';
+import { ExtentList, type MetaContext } from '../../src/nbd/server/meta-context.ts';
+import { NbdServer, type NbdServerLimits } from '../../src/nbd/server/server.ts';
 import type { TlsMode, TlsUpgrade } from '../../src/nbd/tls.ts';
 import type { Canary } from './canaries.ts';
 import { ContentModel } from './content-model.ts';

@@ -9,7 +9,7 @@ import t, { type Test } from 'tap';
 import type { Logger } from '../../src/base/log.ts';
 import { silentLogger } from '../../src/base/log.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
-import { NbdServer, type NbdServerLimits } from '../../src/nbd/server.ts';
+import { NbdServer, type NbdServerLimits } from '../../src/nbd/server/server.ts';
 import {
   createServerUpgrade,
   type TlsCredentials,

@@ -7,7 +7,7 @@ import { promisify } from 'node:util';
 import t, { type Test } from 'tap';
 import { silentLogger } from '../../src/base/log.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
-import { NbdServer } from '../../src/nbd/server.ts';
+import { NbdServer } from '../../src/nbd/server/server.ts';
 import { formatNbdUri } from '../../src/nbd/uri.ts';
 import { RealClock } from '../support/nbd-clock.ts';
 import { tempDir } from '../support/temp-dir.ts';

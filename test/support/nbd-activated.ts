@@ -5,7 +5,7 @@
 
 import { silentLogger } from '../../src/base/log.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
-import { NbdServer } from '../../src/nbd/server.ts';
+import { NbdServer } from '../../src/nbd/server/server.ts';
 import { RealClock } from './nbd-clock.ts';
 
 const LISTEN_FDS_START = 3;

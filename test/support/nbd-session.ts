@@ -2,9 +2,9 @@
 
 import { type LogFields, type Logger, silentLogger } from '../../src/base/log.ts';
 import type { BlockDevice } from '../../src/block/block-device.ts';
-import type { ExportOptions } from '../../src/nbd/export.ts';
-import { ALL_FEATURES, type HandshakeFeatures } from '../../src/nbd/handshake-features.ts';
-import { NbdServer, type NbdServerLimits } from '../../src/nbd/server.ts';
+import type { ExportOptions } from '../../src/nbd/server/export.ts';
+import { ALL_FEATURES, type HandshakeFeatures } from '../../src/nbd/server/handshake-features.ts';
+import { NbdServer, type NbdServerLimits } from '../../src/nbd/server/server.ts';
 import type { TlsMode, TlsUpgrade } from '../../src/nbd/tls.ts';
 import type { Transport, TransportSink } from '../../src/nbd/transport.ts';
 import { HandClock } from './nbd-clock.ts';

@@ -11,7 +11,7 @@ import { PowerDomain } from '../../src/fault/power-domain.ts';
 import { VolatileCache } from '../../src/fault/volatile-cache.ts';
 import { NbdDevice } from '../../src/nbd/client/nbd-device.ts';
 import { RemoteLink } from '../../src/nbd/client/remote-link.ts';
-import { NbdServer } from '../../src/nbd/server.ts';
+import { NbdServer } from '../../src/nbd/server/server.ts';
 import { HandClock } from './nbd-clock.ts';
 import { TransportPair } from './transport-pair.ts';
 

@@ -4,7 +4,7 @@ import { EIO } from '../../../src/base/errno.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { Prng } from '../../../src/base/prng.ts';
 import { NbdClient } from '../../../src/nbd/client/nbd-client.ts';
-import { NbdServer } from '../../../src/nbd/server.ts';
+import { NbdServer } from '../../../src/nbd/server/server.ts';
 import type { ListenAddress } from '../../../src/nbd/transport.ts';
 import { RealClock } from '../../support/nbd-clock.ts';
 import { ScriptedDevice } from '../../support/scripted-device.ts';
