@@ -1,7 +1,7 @@
 /** Devices that a command line means without naming each: those that `-S` selects, or all. */
 
 import { UserError } from '../base/failure.ts';
-import type { DeviceDescription } from '../control/device-description.ts';
+import type { DeviceDescription } from '../control/verbs/device-description.ts';
 import { type ControlOptions, connectControl, type Shell } from './control-session.ts';
 
 export interface Choosing extends ControlOptions {
@@ -38,8 +38,8 @@ export async function chooseDevices(
   names: readonly string[],
   options: Choosing,
 ): Promise<Chosen> {
-  const { isCalled } = await import('../control/device-description.ts');
-  const { parseSelection } = await import('../control/selection.ts');
+  const { isCalled } = await import('../control/verbs/device-description.ts');
+  const { parseSelection } = await import('../control/verbs/selection.ts');
   const selection = parseSelection(options.select ?? '');
   const all = await describeAll(shell, options);
   const isEmpty = all.length === 0;

@@ -2,8 +2,8 @@
 
 import { Command, Option } from 'commander';
 import type { ControlAnswer } from '../control/control-client.ts';
-import type { DeviceDescription } from '../control/device-description.ts';
-import type { ColumnOptions } from '../control/info-columns.ts';
+import type { DeviceDescription } from '../control/verbs/device-description.ts';
+import type { ColumnOptions } from '../control/verbs/info-columns.ts';
 import { type Choosing, describeAll } from './choose-devices.ts';
 import {
   callAndPrint,
@@ -124,15 +124,15 @@ async function printColumns(
   names: readonly string[],
   options: InfoOptions,
 ): Promise<number> {
-  const { formatColumns } = await import('../control/info-columns.ts');
-  const { parseSelection } = await import('../control/selection.ts');
+  const { formatColumns } = await import('../control/verbs/info-columns.ts');
+  const { parseSelection } = await import('../control/verbs/selection.ts');
   const selection = parseSelection(options.select ?? '');
   const { devices, refusal } = await findDevices(shell, names, options);
   const selected = devices.filter(selection);
   if (options.json === true) {
     shell.out(`${JSON.stringify({ devices: selected }, null, 2)}\n`);
   } else if (names.length === 0 && devices.length === 0) {
-    const { NO_DEVICES } = await import('../control/output.ts');
+    const { NO_DEVICES } = await import('../control/verbs/output.ts');
     shell.out(NO_DEVICES);
   } else {
     const text = formatColumns(selected, columnOptions(options));
@@ -186,8 +186,8 @@ function splitnameCommand(shell: Shell): Command {
           const problem = 'Cannot take a name apart: it must be given';
           return refuse('no-name', problem, 'Incorrect number of arguments.');
         }
-        const { formatReport } = await import('../control/info-columns.ts');
-        const { SPLIT_NAME } = await import('../control/device-fields.ts');
+        const { formatReport } = await import('../control/verbs/info-columns.ts');
+        const { SPLIT_NAME } = await import('../control/verbs/device-fields.ts');
         const usual = 'vg_name,lv_name,lv_layer';
         const rows = [{ name, subsystem }];
         shell.out(formatReport([SPLIT_NAME], usual, rows, columnOptions(options)));

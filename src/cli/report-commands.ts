@@ -143,7 +143,7 @@ async function runExec(
   // That there is none is said by the daemon.
   if (missing !== undefined) return callAndPrint(shell, options, 'info', [{ device: missing }]);
   if (isEmpty) {
-    const { NO_DEVICES } = await import('../control/output.ts');
+    const { NO_DEVICES } = await import('../control/verbs/output.ts');
     shell.out(NO_DEVICES);
     return 0;
   }

@@ -6,7 +6,7 @@
 import { formatByteSize } from '../base/byte-size.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
 import type { TargetDetails } from '../control/control-host.ts';
-import type { DeviceDescription } from '../control/device-description.ts';
+import type { DeviceDescription } from '../control/verbs/device-description.ts';
 import { SystemClock } from '../daemon/system-clock.ts';
 import {
   type ControlOptions,

@@ -14,11 +14,11 @@ import { type Context, Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { UserError } from '../base/failure.ts';
 import { CONTROL_BODY_BYTES_MAX } from '../base/limits.ts';
-import { findVerb, VERBS } from './commands.ts';
 import type { Control } from './control.ts';
 import { formatError, replyOf, statusOf } from './error-reply.ts';
 import { streamEvents } from './event-stream.ts';
 import type { Answer, Verb } from './verb.ts';
+import { findVerb, VERBS } from './verbs/all-verbs.ts';
 
 export interface ControlServerOptions {
   readonly control: Control;

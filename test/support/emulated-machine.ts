@@ -20,7 +20,7 @@ import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { runBio } from '../../src/block/run-bio.ts';
 import { Control } from '../../src/control/control.ts';
 import type { ControlHost } from '../../src/control/control-host.ts';
-import { sendMessage } from '../../src/control/waiting-commands.ts';
+import { sendMessage } from '../../src/control/verbs/waiting-commands.ts';
 import type { DirtyLogType } from '../../src/dirtylog/dirty-log.ts';
 import { LogChannel } from '../../src/dirtylog/log-channel.ts';
 import { LOG_TYPES } from '../../src/dirtylog/log-types.ts';

@@ -9,7 +9,7 @@ import { statfsSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
-import type { LoopDelays } from '../../../src/control/loop-delays.ts';
+import type { LoopDelays } from '../../../src/control/verbs/loop-delays.ts';
 import { runFio } from './fio.ts';
 import type { Section, SectionResult } from './section.ts';
 import { control, daemonPlan, exportUri, makeSparse, type Server } from './server.ts';

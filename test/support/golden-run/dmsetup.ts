@@ -5,7 +5,7 @@
 
 import { UserError } from '../../../src/base/failure.ts';
 import { CommandError } from '../../../src/control/command-error.ts';
-import { findVerb } from '../../../src/control/commands.ts';
+import { findVerb } from '../../../src/control/verbs/all-verbs.ts';
 import type { EmulatedMachine } from '../emulated-machine.ts';
 import { failed, NotUnderstood, type Outcome, reasonsOf, succeeded } from './outcome.ts';
 

@@ -1,7 +1,7 @@
 import t from 'tap';
-import type { Clock, Timer } from '../../src/base/clock.ts';
-import { formatLoopDelays, measureLoopDelays } from '../../src/control/loop-delays.ts';
-import { ControlRig } from '../support/control-rig.ts';
+import type { Clock, Timer } from '../../../src/base/clock.ts';
+import { formatLoopDelays, measureLoopDelays } from '../../../src/control/verbs/loop-delays.ts';
+import { ControlRig } from '../../support/control-rig.ts';
 
 /** A loop that comes to its timers later than they are due, by as much as each entry says. */
 class LateClock implements Clock {

@@ -1,14 +1,22 @@
 /** The verbs that tell how things are, and change nothing. */
 
 import * as v from 'valibot';
-import { UserError } from '../base/failure.ts';
-import { asInTable } from '../dm/device-naming.ts';
-import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import type { Table } from '../dm/table.ts';
-import type { DeviceNaming, StatusKind } from '../dm/target.ts';
-import { CommandError, ioctl } from './command-error.ts';
-import type { Control } from './control.ts';
+import { UserError } from '../../base/failure.ts';
+import { asInTable } from '../../dm/device-naming.ts';
+import { MAPPED_DEVICE_MAJOR } from '../../dm/device-numbers.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import type { Table } from '../../dm/table.ts';
+import type { DeviceNaming, StatusKind } from '../../dm/target.ts';
+import { CommandError, ioctl } from '../command-error.ts';
+import type { Control } from '../control.ts';
+import {
+  type Answer,
+  defineVerb,
+  deviceEntries,
+  flagSchema,
+  namingSchema,
+  wordSchema,
+} from '../verb.ts';
 import { describeDevice, numberOf } from './device-description.ts';
 import { formatColumns } from './info-columns.ts';
 import {
@@ -22,14 +30,6 @@ import {
   NO_DEVICES,
 } from './output.ts';
 import { allDevices, type DeviceChoice, findDevice, subjectOf } from './select-device.ts';
-import {
-  type Answer,
-  defineVerb,
-  deviceEntries,
-  flagSchema,
-  namingSchema,
-  wordSchema,
-} from './verb.ts';
 
 /** Of the ioctl interface that is imitated (specification 13.5). */
 const DRIVER_VERSION = '4.47.0';

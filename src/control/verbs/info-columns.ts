@@ -1,7 +1,7 @@
 /** Reports in columns, for people and for programs, made of fields. */
 
-import { UserError } from '../base/failure.ts';
-import { CommandError } from './command-error.ts';
+import { UserError } from '../../base/failure.ts';
+import { CommandError } from '../command-error.ts';
 import type { DeviceDescription } from './device-description.ts';
 import { DEVICE_FIELDS, type Field, type FieldSection, formatFieldHelp } from './device-fields.ts';
 import { formatRows } from './format-rows.ts';

@@ -4,9 +4,9 @@ import { existsSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { ControlRig } from '../support/control-rig.ts';
-import { isAllClean } from '../support/log-file.ts';
-import { waitUntil } from '../support/wait-until.ts';
+import { ControlRig } from '../../support/control-rig.ts';
+import { isAllClean } from '../../support/log-file.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 const SECTORS = 2048;
 const BLOCK = 4096;

@@ -1,13 +1,13 @@
 /** The verbs that remove devices: in good order, by force, or when their last user has gone. */
 
 import * as v from 'valibot';
-import { EBUSY } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import type { Control } from './control.ts';
+import { EBUSY } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import type { Control } from '../control.ts';
+import { type Answer, defineVerb, deviceEntries, flagSchema } from '../verb.ts';
 import { numberOf } from './device-description.ts';
 import { allDevices, changeDevice } from './select-device.ts';
-import { type Answer, defineVerb, deviceEntries, flagSchema } from './verb.ts';
 
 const removalEntries = {
   /** Requests fail, and clients are cut off. */

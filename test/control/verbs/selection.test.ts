@@ -2,11 +2,11 @@
 
 import fc from 'fast-check';
 import t from 'tap';
-import { UserError } from '../../src/base/failure.ts';
-import type { DeviceDescription } from '../../src/control/device-description.ts';
-import { parseSelection } from '../../src/control/selection.ts';
-import { splitName } from '../../src/control/split-name.ts';
-import { ControlRig } from '../support/control-rig.ts';
+import { UserError } from '../../../src/base/failure.ts';
+import type { DeviceDescription } from '../../../src/control/verbs/device-description.ts';
+import { parseSelection } from '../../../src/control/verbs/selection.ts';
+import { splitName } from '../../../src/control/verbs/split-name.ts';
+import { ControlRig } from '../../support/control-rig.ts';
 
 const DEVICE: DeviceDescription = {
   ...{ name: 'vg-lv', uuid: 'LVM-1', number: '253:7', suspended: false, readOnly: true },

@@ -5,7 +5,7 @@
  * Runs only while somebody asks; an idle daemon keeps no timer.
  */
 
-import type { Clock } from '../base/clock.ts';
+import type { Clock } from '../../base/clock.ts';
 
 const LOOK_MS = 1;
 /** Upper ends of the classes; the last class has none. */

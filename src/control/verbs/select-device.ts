@@ -1,11 +1,11 @@
 /** Finds the devices that a verb is about. */
 
-import { ENXIO } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { isDeviceNumber } from '../dm/device-numbers.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { CommandError, ioctl } from './command-error.ts';
-import type { Control } from './control.ts';
+import { ENXIO } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { isDeviceNumber } from '../../dm/device-numbers.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { CommandError, ioctl } from '../command-error.ts';
+import type { Control } from '../control.ts';
 
 export interface DeviceChoice {
   readonly device?: string | undefined;

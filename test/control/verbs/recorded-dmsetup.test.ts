@@ -3,9 +3,9 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { ControlRig, runCommandLine } from '../support/control-rig.ts';
+import { ControlRig, runCommandLine } from '../../support/control-rig.ts';
 
-const RECORDINGS = new URL('../golden-dmsetup/', import.meta.url);
+const RECORDINGS = new URL('../../golden-dmsetup/', import.meta.url);
 /** The recordings' disks, and the kernel's names of them. */
 const DISKS = new Map([
   ['memory:vda,size=16M', 'vda'],

@@ -1,9 +1,9 @@
 /** What is told of a device as JSON, and what texts are made of. */
 
-import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { MappedDeviceHandle } from '../dm/mapped-device-handle.ts';
-import type { Control } from './control.ts';
+import { MAPPED_DEVICE_MAJOR } from '../../dm/device-numbers.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { MappedDeviceHandle } from '../../dm/mapped-device-handle.ts';
+import type { Control } from '../control.ts';
 
 /** A device that another one stands on, or that stands on it. */
 export interface RelatedDevice {

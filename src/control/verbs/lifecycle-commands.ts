@@ -1,18 +1,18 @@
 /** The verbs that make and change devices. */
 
 import * as v from 'valibot';
-import { EINVAL } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { parseTable, type TableLine } from '../dm/table-line.ts';
-import { CommandError, ioctl } from './command-error.ts';
-import type { Control } from './control.ts';
+import { EINVAL } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { MAPPED_DEVICE_MAJOR } from '../../dm/device-numbers.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { parseTable, type TableLine } from '../../dm/table-line.ts';
+import { CommandError, ioctl } from '../command-error.ts';
+import type { Control } from '../control.ts';
+import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from '../verb.ts';
 import { numberOf } from './device-description.ts';
 import { checkStack } from './device-stack.ts';
 import { replaceByErrors } from './remove-commands.ts';
 import { changeDevice, findDevice, subjectOf } from './select-device.ts';
-import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from './verb.ts';
 
 /** Minor numbers have 20 bits. */
 const MINOR_MAX = 2 ** 20 - 1;

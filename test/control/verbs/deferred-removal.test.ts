@@ -1,7 +1,7 @@
 /** Devices that go when their last user does, be it a client or a device above. */
 
 import t from 'tap';
-import { ControlRig } from '../support/control-rig.ts';
+import { ControlRig } from '../../support/control-rig.ts';
 
 const DISK = 'memory:disk,size=8M';
 const LOG = 'memory:log,size=8M';

@@ -1,5 +1,6 @@
 /** The table of verbs: every way to drive the daemon, for the command line and over HTTP. */
 
+import type { Verb } from '../verb.ts';
 import { faultListVerb, faultRemoveVerb, faultVerb } from './fault-commands.ts';
 import {
   clearVerb,
@@ -25,7 +26,6 @@ import {
 import { splitVerb } from './split-command.ts';
 import { stallsVerb } from './stalls-command.ts';
 import { treeVerb } from './tree-command.ts';
-import type { Verb } from './verb.ts';
 import { messageVerb, waitVerb } from './waiting-commands.ts';
 
 export const VERBS: readonly Verb[] = [

@@ -3,11 +3,11 @@
  * round for ever, and in one that is too high it would need more stack than a process has.
  */
 
-import { EINVAL } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { STACKED_DEVICES_MAX } from '../base/limits.ts';
-import type { DeviceMap } from '../dm/device-map.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
+import { EINVAL } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { STACKED_DEVICES_MAX } from '../../base/limits.ts';
+import type { DeviceMap } from '../../dm/device-map.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
 
 /**
  * @throws UserError if tables of the device, live or inactive, reach the device again, or if it is

@@ -1,10 +1,10 @@
 /** Devices under clients: what comes, changes and goes at run time, and who notices. */
 
 import t from 'tap';
-import { STACKED_DEVICES_MAX } from '../../src/base/limits.ts';
-import type { MirrorTarget } from '../../src/mirror/mirror-target.ts';
-import { NbdConnectionError, NbdError } from '../../src/nbd/client/nbd-error.ts';
-import { ControlRig } from '../support/control-rig.ts';
+import { STACKED_DEVICES_MAX } from '../../../src/base/limits.ts';
+import type { MirrorTarget } from '../../../src/mirror/mirror-target.ts';
+import { NbdConnectionError, NbdError } from '../../../src/nbd/client/nbd-error.ts';
+import { ControlRig } from '../../support/control-rig.ts';
 
 const DISK = 'memory:disk,size=8M';
 const OTHER = 'memory:other,size=8M';

@@ -1,6 +1,6 @@
 /** What reports tell of a device, field by field: the columns of `info -c`, and what `-S` asks. */
 
-import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
+import { MAPPED_DEVICE_MAJOR } from '../../dm/device-numbers.ts';
 import { type DeviceDescription, minorOf, tablesOf } from './device-description.ts';
 import type { RowColumn } from './format-rows.ts';
 import { splitName, subsystemOf } from './split-name.ts';

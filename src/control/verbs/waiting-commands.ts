@@ -1,13 +1,13 @@
 /** The verbs that talk to targets, or wait for them. */
 
 import * as v from 'valibot';
-import { EINVAL } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { toSector } from '../base/units.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { ioctl } from './command-error.ts';
+import { EINVAL } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { toSector } from '../../base/units.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { ioctl } from '../command-error.ts';
+import { defineVerb, deviceEntries, wordSchema } from '../verb.ts';
 import { findDevice, subjectOf } from './select-device.ts';
-import { defineVerb, deviceEntries, wordSchema } from './verb.ts';
 
 const MESSAGE_WORDS_MAX = 1024;
 /** Event numbers have 32 bits. */

@@ -4,9 +4,9 @@
  */
 
 import * as v from 'valibot';
-import { LEGS_MAX } from '../base/limits.ts';
+import { LEGS_MAX } from '../../base/limits.ts';
+import { defineVerb, deviceEntries, wordSchema } from '../verb.ts';
 import { changeDevice } from './select-device.ts';
-import { defineVerb, deviceEntries, wordSchema } from './verb.ts';
 
 export const splitVerb = defineVerb({
   name: 'split',

@@ -3,8 +3,8 @@
  * with parentheses. Evaluated where the command was given, so that no pattern keeps a daemon busy.
  */
 
-import { UserError } from '../base/failure.ts';
-import { CommandError } from './command-error.ts';
+import { UserError } from '../../base/failure.ts';
+import { CommandError } from '../command-error.ts';
 import type { DeviceDescription } from './device-description.ts';
 import { DEVICE_FIELDS, type Field } from './device-fields.ts';
 

@@ -1,7 +1,7 @@
 /** Texts as `dmsetup` prints them, byte for byte, from what the verbs found. */
 
-import { MAPPED_DEVICE_MAJOR } from '../dm/device-numbers.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
+import { MAPPED_DEVICE_MAJOR } from '../../dm/device-numbers.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
 import { type DeviceDescription, minorOf, tablesOf } from './device-description.ts';
 import { READ_AHEAD_SECTORS } from './device-fields.ts';
 

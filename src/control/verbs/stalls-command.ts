@@ -1,8 +1,8 @@
 /** The verb that measures how promptly the daemon turns to whatever waits for it. */
 
 import * as v from 'valibot';
+import { defineVerb } from '../verb.ts';
 import { formatLoopDelays, measureLoopDelays } from './loop-delays.ts';
-import { defineVerb } from './verb.ts';
 
 const SECONDS_MAX = 3600;
 

@@ -6,15 +6,15 @@
  * its log is what it lists without an area.
  */
 
-import { ENXIO } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { MappedDeviceHandle } from '../dm/mapped-device-handle.ts';
-import type { Table } from '../dm/table.ts';
-import type { Target, TargetDevice } from '../dm/target.ts';
-import type { FaultPlace } from '../fault/fault-board.ts';
-import { FaultableDevice } from '../fault/faultable-device.ts';
-import type { Control } from './control.ts';
+import { ENXIO } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { MappedDeviceHandle } from '../../dm/mapped-device-handle.ts';
+import type { Table } from '../../dm/table.ts';
+import type { Target, TargetDevice } from '../../dm/target.ts';
+import type { FaultPlace } from '../../fault/fault-board.ts';
+import { FaultableDevice } from '../../fault/faultable-device.ts';
+import type { Control } from '../control.ts';
 
 const LEG = /^leg(\d+)$/;
 

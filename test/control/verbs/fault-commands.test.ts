@@ -1,8 +1,8 @@
 /** Faults on devices under clients: armed, listed, removed, by command line and over HTTP. */
 
 import t, { type Test } from 'tap';
-import { ControlRig } from '../support/control-rig.ts';
-import { waitUntil } from '../support/wait-until.ts';
+import { ControlRig } from '../../support/control-rig.ts';
+import { waitUntil } from '../../support/wait-until.ts';
 
 const BLOCK = 4096;
 const A = 'memory:a,size=1M';

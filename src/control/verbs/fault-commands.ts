@@ -1,14 +1,14 @@
 /** The verbs that arm, list and remove faults. */
 
 import * as v from 'valibot';
-import { EIO, ENXIO, errnoName } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import type { ArmedFault } from '../fault/armed-fault.ts';
-import { formatFaultSpec, parseFaultSpec } from '../fault/fault-spec.ts';
+import { EIO, ENXIO, errnoName } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import type { ArmedFault } from '../../fault/armed-fault.ts';
+import { formatFaultSpec, parseFaultSpec } from '../../fault/fault-spec.ts';
+import { defineVerb, deviceEntries, flagSchema, wordSchema } from '../verb.ts';
 import { findFaultPlace } from './fault-place.ts';
 import { formatRows } from './format-rows.ts';
 import { findDevice } from './select-device.ts';
-import { defineVerb, deviceEntries, flagSchema, wordSchema } from './verb.ts';
 
 const FAULT_TEXT_LENGTH_MAX = 1000;
 

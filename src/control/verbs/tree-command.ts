@@ -1,14 +1,14 @@
 /** The verb that shows which devices stand on which. Counterpart: `dmsetup ls --tree`. */
 
 import * as v from 'valibot';
-import type { MappedDevice } from '../dm/mapped-device.ts';
-import { MappedDeviceHandle } from '../dm/mapped-device-handle.ts';
-import type { Control } from './control.ts';
+import type { MappedDevice } from '../../dm/mapped-device.ts';
+import { MappedDeviceHandle } from '../../dm/mapped-device-handle.ts';
+import type { Control } from '../control.ts';
+import { defineVerb, flagSchema } from '../verb.ts';
 import { numberOf } from './device-description.ts';
 import { formatTree, type TreeNode } from './format-tree.ts';
 import { NO_DEVICES } from './output.ts';
 import { allDevices } from './select-device.ts';
-import { defineVerb, flagSchema } from './verb.ts';
 
 /** A device of the tree; one that others stand on is in it once, whatever it is drawn. */
 interface Stacked {
