@@ -4,7 +4,7 @@ import { Command } from 'commander';
 import { parseByteSize } from '../base/byte-size.ts';
 import { UserError } from '../base/failure.ts';
 import { SECTOR_SIZE } from '../base/units.ts';
-import type { ShortLeg } from '../daemon/short-form.ts';
+import type { ShortLeg } from '../daemon/plan/short-form.ts';
 import { printOut } from './standard-output.ts';
 
 interface CompareOptions {
@@ -42,8 +42,8 @@ export function compareCommand(end: (status: number) => void): Command {
 async function compare(words: readonly string[], options: CompareOptions): Promise<number> {
   const { compareLegs, exitStatusOf } = await import('../inspect/compare-legs.ts');
   const { comparisonToJson, formatComparison } = await import('../inspect/format-comparison.ts');
-  const { withOfflineDevices } = await import('../daemon/open-offline.ts');
-  const { parseShortLeg } = await import('../daemon/short-form.ts');
+  const { withOfflineDevices } = await import('../daemon/devices/open-offline.ts');
+  const { parseShortLeg } = await import('../daemon/plan/short-form.ts');
   const { parseCount } = await import('./parse-count.ts');
   const rangesMax = parseCount('--ranges', options.ranges);
   const regionSizeSectors = parseSectors('--region-size', options.regionSize);

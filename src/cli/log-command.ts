@@ -34,7 +34,7 @@ export function logCommand(end: (status: number) => void): Command {
 
 async function showLog(name: string, options: LogShowOptions): Promise<number> {
   const { dumpLog, formatLogDump, logDumpToJson } = await import('../inspect/dump-log.ts');
-  const { withOfflineDevices } = await import('../daemon/open-offline.ts');
+  const { withOfflineDevices } = await import('../daemon/devices/open-offline.ts');
   const { parseCount } = await import('./parse-count.ts');
   const rangesMax = parseCount('--ranges', options.ranges);
   const { regions } = options;

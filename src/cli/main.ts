@@ -75,7 +75,8 @@ function processShell(end: (status: number) => void): Shell {
     err: (text) => void process.stderr.write(text),
     isTerminal: process.stdout.isTTY,
     environment: process.env,
-    readFile: async (path) => (await import('../daemon/read-table-file.ts')).readTableFile(path),
+    readFile: async (path) =>
+      (await import('../daemon/plan/read-table-file.ts')).readTableFile(path),
     run: async (words) => {
       const problem = await (await import('../daemon/run-command.ts')).runCommand(words);
       if (problem !== null) process.stderr.write(`nbd-mirror: ${problem}\n`);

@@ -1,7 +1,7 @@
 /** `nbd-mirror serve`: the options, with their help. */
 
 import { Command, Option } from 'commander';
-import type { ServeOptions } from '../daemon/serve-options.ts';
+import type { ServeOptions } from '../daemon/plan/serve-options.ts';
 
 const EXAMPLES = `
 Sizes are bytes, or have a suffix K, M, G or T (powers of 1024). A device is a file, a block

@@ -20,8 +20,8 @@ import type { FaultBoard } from '../fault/fault-board.ts';
 import { CopyThrottle } from '../mirror/copy-throttle.ts';
 import { createMirrorTargetType } from '../mirror/mirror-target.ts';
 import { isRemoteName } from '../nbd/client/remote-name.ts';
-import { identifyAnyDevice } from './any-device.ts';
-import type { RemoteDevices } from './remote-devices.ts';
+import { identifyAnyDevice } from './devices/any-device.ts';
+import type { RemoteDevices } from './devices/remote-devices.ts';
 import { openLogCopy } from './repair/log-copy.ts';
 
 export interface MachineOptions {

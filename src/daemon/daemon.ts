@@ -24,19 +24,19 @@ import { NbdServer } from '../nbd/server/server.ts';
 import type { ListenAddress } from '../nbd/transport.ts';
 import { composeDeviceMap } from './compose.ts';
 import { ControlListener } from './control-listener.ts';
+import { prepareDevices } from './devices/prepare-devices.ts';
+import { RemoteDevices } from './devices/remote-devices.ts';
+import { bytesNeeded } from './devices/table-devices.ts';
 import { type EventLoop, IdlePoll } from './idle-poll.ts';
 import { DEFAULT_HOST, DEFAULT_PORT } from './listen-address.ts';
 import { openLogChannel } from './logd/log-socket-transport.ts';
 import { NbdExports } from './nbd-exports.ts';
-import { prepareDevices } from './prepare-devices.ts';
-import { RemoteDevices } from './remote-devices.ts';
+import type { ServeOptions } from './plan/serve-options.ts';
+import type { ServePlan } from './plan/serve-plan.ts';
 import { inspectSpares } from './repair/inspect-spares.ts';
 import { RepairMonitor } from './repair/repair-monitor.ts';
 import { copyLeg, detachLeg } from './repair/split-leg.ts';
 import { TableRecordFile } from './repair/table-record.ts';
-import type { ServeOptions } from './serve-options.ts';
-import type { ServePlan } from './serve-plan.ts';
-import { bytesNeeded } from './table-devices.ts';
 import { targetDetails } from './target-details.ts';
 
 /** How long requests in flight may take at a stop; held ones would wait for ever. */

@@ -11,7 +11,7 @@ import type { LogSurroundings } from '../../cluster/served-log.ts';
 import type { NbdDevice } from '../../nbd/client/nbd-device.ts';
 import { openNbdDevice } from '../../nbd/client/open-nbd-device.ts';
 import { isRemoteName } from '../../nbd/client/remote-name.ts';
-import { createMissingFile } from '../any-device.ts';
+import { createMissingFile } from '../devices/any-device.ts';
 import { createLogger } from '../loggers.ts';
 import { removePidFile, writePidFile } from '../pid-file.ts';
 import { productVersion } from '../product-version.ts';

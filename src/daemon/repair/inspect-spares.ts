@@ -4,7 +4,7 @@ import { UserError } from '../../base/failure.ts';
 import type { DeviceMap } from '../../dm/device-map.ts';
 import type { MappedDevice } from '../../dm/mapped-device.ts';
 import type { Spare } from '../../mirror/repair-table.ts';
-import { openAnyDevice } from '../any-device.ts';
+import { openAnyDevice } from '../devices/any-device.ts';
 
 /** As they are now, for a repair of this device, whose inactive table is to be replaced. */
 export async function inspectSpares(

@@ -9,7 +9,7 @@ import { bytesToSectors, roundUp, sectorsToBytes } from '../../base/units.ts';
 import { MemoryDevice } from '../../block/memory-device.ts';
 import type { OpenedDevice } from '../../block/open-device.ts';
 import { runBio } from '../../block/run-bio.ts';
-import { openAnyDevice } from '../any-device.ts';
+import { openAnyDevice } from '../devices/any-device.ts';
 
 /** Copies the first `byteCount` bytes, as far as there are so many. @throws UserError */
 export async function openLogCopy(name: string, byteCount: number): Promise<OpenedDevice> {

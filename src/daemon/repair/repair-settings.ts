@@ -5,8 +5,8 @@ import { UserError } from '../../base/failure.ts';
 import { parseDeviceSpec } from '../../block/device-spec.ts';
 import type { RepairPolicies, RepairPolicy } from '../../mirror/repair-table.ts';
 import { isRemoteName } from '../../nbd/client/remote-name.ts';
-import { identifyAnyDevice } from '../any-device.ts';
-import type { DeviceUse } from '../table-devices.ts';
+import { identifyAnyDevice } from '../devices/any-device.ts';
+import type { DeviceUse } from '../devices/table-devices.ts';
 
 export interface RepairWords {
   readonly imageFaultPolicy?: string;

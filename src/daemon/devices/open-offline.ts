@@ -1,7 +1,7 @@
 /** Devices for tools that only look: never written, never while a server may be writing to them. */
 
-import { UserError } from '../base/failure.ts';
-import type { OpenedDevice } from '../block/open-device.ts';
+import { UserError } from '../../base/failure.ts';
+import type { OpenedDevice } from '../../block/open-device.ts';
 import { openAnyDevice } from './any-device.ts';
 
 export interface OpenOfflineOptions {

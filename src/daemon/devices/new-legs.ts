@@ -3,9 +3,9 @@
  * already, it must be copied to, and never be believed, nor be copied from.
  */
 
-import { UserError } from '../base/failure.ts';
-import type { Sector } from '../base/units.ts';
-import { probeLog } from '../dirtylog/log-probe.ts';
+import { UserError } from '../../base/failure.ts';
+import type { Sector } from '../../base/units.ts';
+import { probeLog } from '../../dirtylog/log-probe.ts';
 import { identifyAnyDevice, openAnyDevice } from './any-device.ts';
 import type { DeviceUse, LegUse, LogUse } from './table-devices.ts';
 

@@ -3,9 +3,9 @@
  * exports of other NBD servers. For whoever only looks; what tables use is opened in `compose.ts`.
  */
 
-import type { Clock } from '../base/clock.ts';
-import { type Logger, silentLogger } from '../base/log.ts';
-import { sectorsToBytes } from '../base/units.ts';
+import type { Clock } from '../../base/clock.ts';
+import { type Logger, silentLogger } from '../../base/log.ts';
+import { sectorsToBytes } from '../../base/units.ts';
 import {
   createMissing,
   identifyDevice,
@@ -13,11 +13,11 @@ import {
   type OpenDeviceOptions,
   type OpenedDevice,
   openDevice,
-} from '../block/open-device.ts';
-import { openNbdDevice } from '../nbd/client/open-nbd-device.ts';
-import { isRemoteName, parseRemoteName, remoteIdentity } from '../nbd/client/remote-name.ts';
-import { SystemClock } from './system-clock.ts';
-import { loadClientTls } from './tls/client-credentials.ts';
+} from '../../block/open-device.ts';
+import { openNbdDevice } from '../../nbd/client/open-nbd-device.ts';
+import { isRemoteName, parseRemoteName, remoteIdentity } from '../../nbd/client/remote-name.ts';
+import { SystemClock } from '../system-clock.ts';
+import { loadClientTls } from '../tls/client-credentials.ts';
 
 export interface OpenAnyDeviceOptions extends OpenDeviceOptions {
   readonly clock?: Clock;

@@ -1,7 +1,7 @@
 /** Words of the command line about the protocol, understood. */
 
-import { UserError } from '../base/failure.ts';
-import { ALL_FEATURES, type HandshakeFeatures } from '../nbd/server/handshake-features.ts';
+import { UserError } from '../../base/failure.ts';
+import { ALL_FEATURES, type HandshakeFeatures } from '../../nbd/server/handshake-features.ts';
 import type { ServeOptions } from './serve-options.ts';
 
 /** @throws UserError naming the option. */

@@ -7,19 +7,19 @@
  * where people are protected from a mistyped path: nothing has been written before.
  */
 
-import { errnoName, OK } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { regionSizeFor } from '../base/geometry.ts';
-import type { Logger } from '../base/log.ts';
-import { bytesToSectors, roundUp, sectorsToBytes } from '../base/units.ts';
-import { runBio } from '../block/run-bio.ts';
+import { errnoName, OK } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { regionSizeFor } from '../../base/geometry.ts';
+import type { Logger } from '../../base/log.ts';
+import { bytesToSectors, roundUp, sectorsToBytes } from '../../base/units.ts';
+import { runBio } from '../../block/run-bio.ts';
 import {
   LOG_BITSET_OFFSET,
   LOG_REGIONS_UNKNOWN,
   LOG_VERSION,
   trustedRegions,
-} from '../dirtylog/log-header.ts';
-import { type LogProbe, probeLog } from '../dirtylog/log-probe.ts';
+} from '../../dirtylog/log-header.ts';
+import { type LogProbe, probeLog } from '../../dirtylog/log-probe.ts';
 import { createMissingFile, identifyAnyDevice, openAnyDevice } from './any-device.ts';
 import { checkNewLegs } from './new-legs.ts';
 import { bytesNeeded, type DeviceUse, type LegUse, type LogUse } from './table-devices.ts';

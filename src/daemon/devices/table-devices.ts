@@ -2,11 +2,11 @@
  * Which devices a table uses, for what, and how much of each: known before any of them is opened.
  */
 
-import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
-import { parseLogArgs as parseDiskLogArgs, type SyncWord } from '../dirtylog/log-args.ts';
-import { logImageBytes } from '../dirtylog/log-header.ts';
-import type { TableLine } from '../dm/table-line.ts';
-import { parseLeg, parseLegCount, parseLogArgs } from '../mirror/mirror-args.ts';
+import { SECTOR_SIZE, toSectorCount } from '../../base/units.ts';
+import { parseLogArgs as parseDiskLogArgs, type SyncWord } from '../../dirtylog/log-args.ts';
+import { logImageBytes } from '../../dirtylog/log-header.ts';
+import type { TableLine } from '../../dm/table-line.ts';
+import { parseLeg, parseLegCount, parseLogArgs } from '../../mirror/mirror-args.ts';
 
 export interface LegUse {
   readonly role: 'leg';

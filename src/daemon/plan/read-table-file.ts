@@ -1,9 +1,9 @@
 /** The text of a table in a file, or from standard input. */
 
 import { createReadStream } from 'node:fs';
-import { errnoName, errnoOfError } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { TABLE_TEXT_MAX } from '../base/limits.ts';
+import { errnoName, errnoOfError } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { TABLE_TEXT_MAX } from '../../base/limits.ts';
 
 /**
  * Waits for its end, where somebody types it or sends it through a pipe; signals are served

@@ -1,23 +1,23 @@
 /** What the options of `serve` amount to: understood and checked, nothing opened or written yet. */
 
-import { UserError } from '../base/failure.ts';
-import { CLEAR_DELAY_MS_MAX, POLL_US_MAX } from '../base/limits.ts';
-import type { Logger } from '../base/log.ts';
-import { AIO_POLICIES, type AioPolicy } from '../block/lane.ts';
-import { parseTable, type TableLine, textOf } from '../dm/table-line.ts';
-import type { HandshakeFeatures } from '../nbd/server/handshake-features.ts';
-import { measureAnyDevice } from './any-device.ts';
+import { UserError } from '../../base/failure.ts';
+import { CLEAR_DELAY_MS_MAX, POLL_US_MAX } from '../../base/limits.ts';
+import type { Logger } from '../../base/log.ts';
+import { AIO_POLICIES, type AioPolicy } from '../../block/lane.ts';
+import { parseTable, type TableLine, textOf } from '../../dm/table-line.ts';
+import type { HandshakeFeatures } from '../../nbd/server/handshake-features.ts';
+import { type ControlPlan, isControlled, planControl } from '../control-listener.ts';
+import { measureAnyDevice } from '../devices/any-device.ts';
+import { type DeviceUse, devicesOfTable } from '../devices/table-devices.ts';
+import { parseListenAddress, type TcpAddress } from '../listen-address.ts';
+import { logSocketOf } from '../logd/log-server-address.ts';
+import { planRepairs, type RepairSettings, recordPaths } from '../repair/repair-settings.ts';
+import { type RecalledTable, recallTable } from '../repair/table-record.ts';
 import { type ClientSettings, planClients } from './client-settings.ts';
-import { type ControlPlan, isControlled, planControl } from './control-listener.ts';
-import { parseListenAddress, type TcpAddress } from './listen-address.ts';
-import { logSocketOf } from './logd/log-server-address.ts';
 import { parseFeatures } from './nbd-features.ts';
 import { readTableFile } from './read-table-file.ts';
-import { planRepairs, type RepairSettings, recordPaths } from './repair/repair-settings.ts';
-import { type RecalledTable, recallTable } from './repair/table-record.ts';
 import type { ServeOptions } from './serve-options.ts';
 import { buildTableLine, usesShortForm } from './short-form.ts';
-import { type DeviceUse, devicesOfTable } from './table-devices.ts';
 
 export interface ServePlan {
   /** Empty where devices are created later only. */

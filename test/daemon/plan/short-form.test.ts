@@ -1,6 +1,6 @@
 import t from 'tap';
-import type { ServeOptions } from '../../src/daemon/serve-options.ts';
-import { buildTableLine } from '../../src/daemon/short-form.ts';
+import type { ServeOptions } from '../../../src/daemon/plan/serve-options.ts';
+import { buildTableLine } from '../../../src/daemon/plan/short-form.ts';
 
 const NOTHING: ServeOptions = {
   leg: [],

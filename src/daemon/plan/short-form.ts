@@ -3,10 +3,10 @@
  * is wrong with the line itself is told by those who read tables.
  */
 
-import { parseByteSize } from '../base/byte-size.ts';
-import { UserError } from '../base/failure.ts';
-import { bytesToSectors, SECTOR_SIZE } from '../base/units.ts';
-import { formatTableLine } from '../dm/table-line.ts';
+import { parseByteSize } from '../../base/byte-size.ts';
+import { UserError } from '../../base/failure.ts';
+import { bytesToSectors, SECTOR_SIZE } from '../../base/units.ts';
+import { formatTableLine } from '../../dm/table-line.ts';
 import type { ServeOptions } from './serve-options.ts';
 
 const REGION_SIZE_DEFAULT = '512K';

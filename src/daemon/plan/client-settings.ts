@@ -1,11 +1,11 @@
 /** The words of the command line about who may connect, how many at once, and how long. */
 
-import { UserError } from '../base/failure.ts';
-import { NBD_CONNECTIONS_MAX, NBD_HANDSHAKE_MS_MAX } from '../base/limits.ts';
-import type { Logger } from '../base/log.ts';
-import { printable } from '../nbd/printable.ts';
-import { AddressFilter } from '../nbd/server/address-filter.ts';
-import { planTls, type TlsSettings, type TlsWords } from './tls/tls-settings.ts';
+import { UserError } from '../../base/failure.ts';
+import { NBD_CONNECTIONS_MAX, NBD_HANDSHAKE_MS_MAX } from '../../base/limits.ts';
+import type { Logger } from '../../base/log.ts';
+import { printable } from '../../nbd/printable.ts';
+import { AddressFilter } from '../../nbd/server/address-filter.ts';
+import { planTls, type TlsSettings, type TlsWords } from '../tls/tls-settings.ts';
 
 export interface ClientWords extends TlsWords {
   readonly allow?: readonly string[];
