@@ -28,7 +28,7 @@ import {
   ULOG_STATUS_INFO,
   ULOG_STATUS_TABLE,
   type UlogRequest,
-} from '../dirtylog/ulog-payloads.ts';
+} from '../dirtylog/userspace/ulog-payloads.ts';
 import { type Given, type LogInstance, refusal, success } from './log-instance.ts';
 import { NO_ANSWER, type NoAnswer, type ServedLog } from './served-log.ts';
 

@@ -13,7 +13,7 @@
 
 import { type IoResult, OK } from '../base/errno.ts';
 import type { Region, SectorCount } from '../base/units.ts';
-import type { RemoteRecovering, UlogLease } from '../dirtylog/ulog-payloads.ts';
+import type { RemoteRecovering, UlogLease } from '../dirtylog/userspace/ulog-payloads.ts';
 import { CLEAR_DELAY_MS } from './cluster-context.ts';
 import { encodeJson, LogKeys } from './cluster-keys.ts';
 import { isCopiedBy, planCopy, planSetSync, type Taker } from './copy-plans.ts';

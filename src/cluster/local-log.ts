@@ -16,7 +16,7 @@ import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../dirtylog/dirty
 import { diskLogType } from '../dirtylog/disk-log.ts';
 import { parseLogArgs } from '../dirtylog/log-args.ts';
 import { logImageBytes } from '../dirtylog/log-header.ts';
-import type { RemoteRecovering } from '../dirtylog/ulog-payloads.ts';
+import type { RemoteRecovering } from '../dirtylog/userspace/ulog-payloads.ts';
 import type {
   LogCreation,
   LogDescription,

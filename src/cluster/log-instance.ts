@@ -5,7 +5,7 @@
 
 import { type Awaitable, isPromise } from '../base/awaitable.ts';
 import { OK } from '../base/errno.ts';
-import type { UlogMessage } from '../dirtylog/ulog-codec.ts';
+import type { UlogMessage } from '../dirtylog/userspace/ulog-codec.ts';
 import {
   encodeDeviceName,
   ULOG_CLEAR_REGION,
@@ -17,7 +17,7 @@ import {
   ULOG_MARK_REGION,
   ULOG_STATUS_INFO,
   ULOG_STATUS_TABLE,
-} from '../dirtylog/ulog-payloads.ts';
+} from '../dirtylog/userspace/ulog-payloads.ts';
 import { NO_ANSWER, type NoAnswer, type ServedLog } from './served-log.ts';
 
 /** One connection of a mirror's side. */

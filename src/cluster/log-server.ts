@@ -20,15 +20,15 @@ import type { Clock, Timer } from '../base/clock.ts';
 import { EALREADY, EBUSY, EINVAL, EPROTO, errnoName, OK } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
-import type { UlogMessage } from '../dirtylog/ulog-codec.ts';
-import { ULOG_VERSION } from '../dirtylog/ulog-codec.ts';
+import type { UlogMessage } from '../dirtylog/userspace/ulog-codec.ts';
+import { ULOG_VERSION } from '../dirtylog/userspace/ulog-codec.ts';
 import {
   decodeUlogRequest,
   ULOG_CTR,
   ULOG_DTR,
   type UlogRequest,
   ulogTypeName,
-} from '../dirtylog/ulog-payloads.ts';
+} from '../dirtylog/userspace/ulog-payloads.ts';
 import { answerRequest } from './answer-request.ts';
 import {
   type Answer,

@@ -13,7 +13,7 @@ import type { IoResult } from '../base/errno.ts';
 import type { Logger } from '../base/log.ts';
 import type { Region, SectorCount } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
-import type { RemoteRecovering, UlogLease } from '../dirtylog/ulog-payloads.ts';
+import type { RemoteRecovering, UlogLease } from '../dirtylog/userspace/ulog-payloads.ts';
 
 export interface LogCreation {
   readonly uuid: string;

@@ -15,7 +15,7 @@ import type { Clock } from '../base/clock.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
 import { Control } from '../control/control.ts';
-import type { LogChannel } from '../dirtylog/log-channel.ts';
+import type { LogChannel } from '../dirtylog/userspace/log-channel.ts';
 import { type DeviceMap, isDeviceName } from '../dm/device-map.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { FaultBoard } from '../fault/fault-board.ts';

@@ -7,8 +7,16 @@
 import type { Clock } from '../base/clock.ts';
 import type { Prng } from '../base/prng.ts';
 import type { LogClient } from '../cluster/log-instance.ts';
-import type { LogConnection, LogConnectionEvents, LogTransport } from '../dirtylog/log-channel.ts';
-import { decodeUlogMessage, encodeUlogMessage, type UlogMessage } from '../dirtylog/ulog-codec.ts';
+import type {
+  LogConnection,
+  LogConnectionEvents,
+  LogTransport,
+} from '../dirtylog/userspace/log-channel.ts';
+import {
+  decodeUlogMessage,
+  encodeUlogMessage,
+  type UlogMessage,
+} from '../dirtylog/userspace/ulog-codec.ts';
 
 /** What of a log server the wire ends at. */
 export interface LogServerEnd {

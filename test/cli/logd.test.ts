@@ -5,8 +5,8 @@ import { existsSync, readFileSync, statSync, truncateSync, writeFileSync } from 
 import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { encodeUlogMessage, UlogReader } from '../../src/dirtylog/ulog-codec.ts';
-import { ULOG_GET_SYNC_COUNT } from '../../src/dirtylog/ulog-payloads.ts';
+import { encodeUlogMessage, UlogReader } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import { ULOG_GET_SYNC_COUNT } from '../../src/dirtylog/userspace/ulog-payloads.ts';
 import { runCommand, startCommand } from '../support/command.ts';
 import { tempDir } from '../support/temp-dir.ts';
 import { waitUntil } from '../support/wait-until.ts';

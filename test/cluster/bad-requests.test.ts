@@ -8,9 +8,9 @@ import { type Logger, silentLogger } from '../../src/base/log.ts';
 import { localLogs } from '../../src/cluster/local-log.ts';
 import type { LogClient } from '../../src/cluster/log-instance.ts';
 import { LogServer } from '../../src/cluster/log-server.ts';
-import type { UlogMessage } from '../../src/dirtylog/ulog-codec.ts';
-import { ULOG_DATA_BYTES_MAX } from '../../src/dirtylog/ulog-codec.ts';
-import * as payloads from '../../src/dirtylog/ulog-payloads.ts';
+import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import { ULOG_DATA_BYTES_MAX } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import * as payloads from '../../src/dirtylog/userspace/ulog-payloads.ts';
 import { VirtualClock } from '../../src/sim/virtual-clock.ts';
 
 const REGIONS = 16;

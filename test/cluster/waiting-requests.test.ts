@@ -7,8 +7,8 @@ import type { SectorCount } from '../../src/base/units.ts';
 import type { LogClient } from '../../src/cluster/log-instance.ts';
 import { LogServer } from '../../src/cluster/log-server.ts';
 import { NO_ANSWER, type NoAnswer, type ServedLog } from '../../src/cluster/served-log.ts';
-import type { UlogMessage } from '../../src/dirtylog/ulog-codec.ts';
-import * as payloads from '../../src/dirtylog/ulog-payloads.ts';
+import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import * as payloads from '../../src/dirtylog/userspace/ulog-payloads.ts';
 import { VirtualClock } from '../../src/sim/virtual-clock.ts';
 
 const PATIENCE_MS = 5000;

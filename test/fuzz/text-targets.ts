@@ -6,8 +6,8 @@ import {
   describeLogHeader,
   trustedRegions,
 } from '../../src/dirtylog/log-header.ts';
-import { type UlogMessage, UlogReader } from '../../src/dirtylog/ulog-codec.ts';
-import { decodeUlogRequest } from '../../src/dirtylog/ulog-payloads.ts';
+import { type UlogMessage, UlogReader } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import { decodeUlogRequest } from '../../src/dirtylog/userspace/ulog-payloads.ts';
 import { parseTable, type TableLine, textOf } from '../../src/dm/table-line.ts';
 import { type FaultSpec, formatFaultSpec, parseFaultSpec } from '../../src/fault/fault-spec.ts';
 import {

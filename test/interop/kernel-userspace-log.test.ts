@@ -10,7 +10,7 @@ import { closeSync, openSync, readFileSync, truncateSync, writeFileSync } from '
 import { type AddressInfo, connect, createServer, type Server } from 'node:net';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { UlogReader } from '../../src/dirtylog/ulog-codec.ts';
+import { UlogReader } from '../../src/dirtylog/userspace/ulog-codec.ts';
 import { COMMAND_WORDS } from '../support/command.ts';
 import { requireKernelVm, runGuest } from '../support/kernel-vm.ts';
 import { readCleanBits } from '../support/log-file.ts';

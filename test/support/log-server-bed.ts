@@ -8,9 +8,9 @@ import type { BlockDevice } from '../../src/block/block-device.ts';
 import { localLogs } from '../../src/cluster/local-log.ts';
 import { LogServer } from '../../src/cluster/log-server.ts';
 import type { LogImplementation } from '../../src/cluster/served-log.ts';
-import { LogChannel } from '../../src/dirtylog/log-channel.ts';
-import type { UlogMessage } from '../../src/dirtylog/ulog-codec.ts';
-import { createUserspaceLogType } from '../../src/dirtylog/userspace-log.ts';
+import { LogChannel } from '../../src/dirtylog/userspace/log-channel.ts';
+import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import { createUserspaceLogType } from '../../src/dirtylog/userspace/userspace-log.ts';
 import { GOOD_DAY, LogWire, type WireFaults } from '../../src/sim/log-wire.ts';
 import { VirtualClock } from '../../src/sim/virtual-clock.ts';
 

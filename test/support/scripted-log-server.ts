@@ -4,10 +4,10 @@ import type { LogFields, Logger } from '../../src/base/log.ts';
 import { Prng } from '../../src/base/prng.ts';
 import type { Region } from '../../src/base/units.ts';
 import type { LogClient } from '../../src/cluster/log-instance.ts';
-import { LogChannel } from '../../src/dirtylog/log-channel.ts';
-import type { UlogMessage } from '../../src/dirtylog/ulog-codec.ts';
-import * as payloads from '../../src/dirtylog/ulog-payloads.ts';
-import { createUserspaceLogType } from '../../src/dirtylog/userspace-log.ts';
+import { LogChannel } from '../../src/dirtylog/userspace/log-channel.ts';
+import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import * as payloads from '../../src/dirtylog/userspace/ulog-payloads.ts';
+import { createUserspaceLogType } from '../../src/dirtylog/userspace/userspace-log.ts';
 import { GOOD_DAY, type LogServerEnd, LogWire } from '../../src/sim/log-wire.ts';
 import { VirtualClock } from '../../src/sim/virtual-clock.ts';
 

@@ -8,8 +8,8 @@
  */
 
 import { strict as assert } from 'node:assert';
-import type { UlogMessage } from '../../src/dirtylog/ulog-codec.ts';
-import { ulogTypeName } from '../../src/dirtylog/ulog-payloads.ts';
+import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
+import { ulogTypeName } from '../../src/dirtylog/userspace/ulog-payloads.ts';
 
 export interface Exchange {
   readonly type: string;

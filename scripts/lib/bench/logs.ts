@@ -17,7 +17,7 @@ import { silentProbe } from '../../../src/base/probe.ts';
 import { toRegion, toSectorCount } from '../../../src/base/units.ts';
 import { openLogChannel } from '../../../src/daemon/logd/log-socket-transport.ts';
 import { SystemClock } from '../../../src/daemon/system-clock.ts';
-import { createUserspaceLogType } from '../../../src/dirtylog/userspace-log.ts';
+import { createUserspaceLogType } from '../../../src/dirtylog/userspace/userspace-log.ts';
 import { type Logd, startEtcd, startLogd } from './daemon.ts';
 import { runWorkload, type Workload, warm } from './fio.ts';
 import type { Section, SectionResult } from './section.ts';

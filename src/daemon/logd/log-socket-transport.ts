@@ -8,7 +8,7 @@ import {
   type LogConnection,
   type LogConnectionEvents,
   type LogTransport,
-} from '../../dirtylog/log-channel.ts';
+} from '../../dirtylog/userspace/log-channel.ts';
 import { Together } from './together.ts';
 
 /** Nothing is connected before a log needs it. */

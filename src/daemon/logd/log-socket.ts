@@ -9,7 +9,11 @@ import { LOG_CLIENTS_MAX } from '../../base/limits.ts';
 import type { Logger } from '../../base/log.ts';
 import type { LogClient } from '../../cluster/log-instance.ts';
 import type { LogServer } from '../../cluster/log-server.ts';
-import { encodeUlogMessage, type UlogMessage, UlogReader } from '../../dirtylog/ulog-codec.ts';
+import {
+  encodeUlogMessage,
+  type UlogMessage,
+  UlogReader,
+} from '../../dirtylog/userspace/ulog-codec.ts';
 import { listenOnUnixSocket } from '../../nbd/bind-socket.ts';
 import { Together } from './together.ts';
 

@@ -8,8 +8,8 @@ import type { Clock } from '../../../src/base/clock.ts';
 import { type IoResult, OK } from '../../../src/base/errno.ts';
 import type { Region, SectorCount } from '../../../src/base/units.ts';
 import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../../../src/dirtylog/dirty-log.ts';
-import { LeaseWatch } from '../../../src/dirtylog/lease-watch.ts';
-import type { UlogMessage } from '../../../src/dirtylog/ulog-codec.ts';
+import { LeaseWatch } from '../../../src/dirtylog/userspace/lease-watch.ts';
+import type { UlogMessage } from '../../../src/dirtylog/userspace/ulog-codec.ts';
 import {
   decodeCount,
   decodeFlag,
@@ -34,7 +34,7 @@ import {
   ULOG_RESUME,
   ULOG_SET_REGION_SYNC,
   type UlogRequest,
-} from '../../../src/dirtylog/ulog-payloads.ts';
+} from '../../../src/dirtylog/userspace/ulog-payloads.ts';
 
 /** Where requests go, and may get lost. */
 export interface AskedWire {

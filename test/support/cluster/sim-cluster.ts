@@ -20,8 +20,8 @@ import { MemoryEngine, MemoryStore } from '../../../src/cluster/memory-engine.ts
 import { NodeLease } from '../../../src/cluster/node-lease.ts';
 import type { LogImplementation } from '../../../src/cluster/served-log.ts';
 import type { DirtyLogType } from '../../../src/dirtylog/dirty-log.ts';
-import { LogChannel, type LogTransport } from '../../../src/dirtylog/log-channel.ts';
-import { createUserspaceLogType } from '../../../src/dirtylog/userspace-log.ts';
+import { LogChannel, type LogTransport } from '../../../src/dirtylog/userspace/log-channel.ts';
+import { createUserspaceLogType } from '../../../src/dirtylog/userspace/userspace-log.ts';
 import { MappedDevice } from '../../../src/dm/mapped-device.ts';
 import { parseTable } from '../../../src/dm/table-line.ts';
 import { TargetTypes } from '../../../src/dm/target-types.ts';

@@ -9,8 +9,12 @@ import { silentLogger } from '../../../src/base/log.ts';
 import { type Region, toSectorCount } from '../../../src/base/units.ts';
 import { LogServer } from '../../../src/cluster/log-server.ts';
 import type { LogImplementation, ServedLog } from '../../../src/cluster/served-log.ts';
-import { decodeUlogText, type UlogMessage } from '../../../src/dirtylog/ulog-codec.ts';
-import { ULOG_CTR, ULOG_STATUS_INFO, ulogTypeName } from '../../../src/dirtylog/ulog-payloads.ts';
+import { decodeUlogText, type UlogMessage } from '../../../src/dirtylog/userspace/ulog-codec.ts';
+import {
+  ULOG_CTR,
+  ULOG_STATUS_INFO,
+  ulogTypeName,
+} from '../../../src/dirtylog/userspace/ulog-payloads.ts';
 
 export function createUlogd(): LogServer {
   return new LogServer({ implementations: [memLogs], log: silentLogger });

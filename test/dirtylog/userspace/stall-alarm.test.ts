@@ -1,8 +1,8 @@
 /** A log that makes its mirror wait says so once, and once when it goes on. */
 
 import t from 'tap';
-import { StallAlarm } from '../../src/dirtylog/stall-alarm.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { StallAlarm } from '../../../src/dirtylog/userspace/stall-alarm.ts';
+import { VirtualClock } from '../../../src/sim/virtual-clock.ts';
 
 t.test('what waits too long is told, and its end', async (t) => {
   const clock = new VirtualClock();

@@ -11,8 +11,8 @@
  * started anew may have regions to copy, and where nodes share the log it would not protect them.
  */
 
-import { Bitset } from '../base/bitset.ts';
-import type { Region } from '../base/units.ts';
+import { Bitset } from '../../base/bitset.ts';
+import type { Region } from '../../base/units.ts';
 
 /**
  * How a log comes by its answers:

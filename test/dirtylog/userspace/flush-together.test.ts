@@ -1,13 +1,13 @@
 /** What is said to a log server of ours at a flush, and what need not be. */
 
 import t, { type Test } from 'tap';
-import { EIO, ESRCH } from '../../src/base/errno.ts';
-import { type Region, toRegion } from '../../src/base/units.ts';
-import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
-import * as payloads from '../../src/dirtylog/ulog-payloads.ts';
-import { asInTable } from '../../src/dm/device-naming.ts';
-import { FakeLegs, FakeTarget } from '../support/log-fixture.ts';
-import { REGION_SIZE, ScriptedLogServer } from '../support/scripted-log-server.ts';
+import { EIO, ESRCH } from '../../../src/base/errno.ts';
+import { type Region, toRegion } from '../../../src/base/units.ts';
+import type { DirtyLog } from '../../../src/dirtylog/dirty-log.ts';
+import * as payloads from '../../../src/dirtylog/userspace/ulog-payloads.ts';
+import { asInTable } from '../../../src/dm/device-naming.ts';
+import { FakeLegs, FakeTarget } from '../../support/log-fixture.ts';
+import { REGION_SIZE, ScriptedLogServer } from '../../support/scripted-log-server.ts';
 
 const REGIONS = 100;
 

@@ -9,14 +9,14 @@
  * (specification 10).
  */
 
-import { assert } from '../base/assert.ts';
-import { type Awaitable, andThen, isPromise } from '../base/awaitable.ts';
-import { errnoName, type IoResult, OK } from '../base/errno.ts';
-import { ULOG_REMOTE_QUESTION_MS, ULOG_STATUS_MS } from '../base/limits.ts';
-import type { Region, SectorCount } from '../base/units.ts';
-import type { DeviceNaming, StatusKind, TargetDevice } from '../dm/target.ts';
-import type { TargetContext } from '../dm/target-context.ts';
-import type { DirtyLog, DirtyLogCreation, DirtyLogType } from './dirty-log.ts';
+import { assert } from '../../base/assert.ts';
+import { type Awaitable, andThen, isPromise } from '../../base/awaitable.ts';
+import { errnoName, type IoResult, OK } from '../../base/errno.ts';
+import { ULOG_REMOTE_QUESTION_MS, ULOG_STATUS_MS } from '../../base/limits.ts';
+import type { Region, SectorCount } from '../../base/units.ts';
+import type { DeviceNaming, StatusKind, TargetDevice } from '../../dm/target.ts';
+import type { TargetContext } from '../../dm/target-context.ts';
+import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../dirty-log.ts';
 import { FlushTogether } from './flush-together.ts';
 import { KnownSync } from './known-sync.ts';
 import { LeaseWatch } from './lease-watch.ts';

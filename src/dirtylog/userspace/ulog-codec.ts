@@ -22,7 +22,7 @@
  * each type are is in `ulog-payloads.ts`.
  */
 
-import { assert } from '../base/assert.ts';
+import { assert } from '../../base/assert.ts';
 
 export const ULOG_VERSION = 3;
 export const ULOG_HEADER_BYTES = 160;

@@ -6,10 +6,10 @@
  * does with more than one request at a time is its own affair, so that this is for any of them.
  */
 
-import type { Clock, Timer } from '../base/clock.ts';
-import { errnoName, type IoResult, OK } from '../base/errno.ts';
-import { ULOG_DELAYED_FLUSH_MS } from '../base/limits.ts';
-import type { Region } from '../base/units.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { errnoName, type IoResult, OK } from '../../base/errno.ts';
+import { ULOG_DELAYED_FLUSH_MS } from '../../base/limits.ts';
+import type { Region } from '../../base/units.ts';
 import type { LogSession } from './log-session.ts';
 import {
   type RegionsType,

@@ -3,14 +3,14 @@
  * with its messages (specification 1.2, 1.4 row 4f, 10.5).
  */
 
-import { EINVAL, ENOENT, ENOSPC, ESRCH, errnoName, OK } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { LOG_REGIONS_MAX, REGION_SIZE_SECTORS_MIN } from '../base/limits.ts';
-import { isPowerOfTwo, type Region, type SectorCount, toSectorCount } from '../base/units.ts';
-import type { BlockDevice } from '../block/block-device.ts';
-import type { TargetContext } from '../dm/target-context.ts';
+import { EINVAL, ENOENT, ENOSPC, ESRCH, errnoName, OK } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { LOG_REGIONS_MAX, REGION_SIZE_SECTORS_MIN } from '../../base/limits.ts';
+import { isPowerOfTwo, type Region, type SectorCount, toSectorCount } from '../../base/units.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
+import type { TargetContext } from '../../dm/target-context.ts';
+import { logError } from '../log-args.ts';
 import type { LogKeeping } from './known-sync.ts';
-import { logError } from './log-args.ts';
 import type { LogChannel } from './log-channel.ts';
 import { LogSession } from './log-session.ts';
 import { ULOG_REQUEST_DATA_BYTES_MAX, ULOG_UUID_BYTES_MAX, ulogTextBytes } from './ulog-codec.ts';

@@ -3,9 +3,9 @@
  * For logs that make their mirror wait for somebody else, without an error that would tell.
  */
 
-import type { Clock, Timer } from '../base/clock.ts';
-import { ULOG_STALL_MS } from '../base/limits.ts';
-import type { TargetContext } from '../dm/target-context.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { ULOG_STALL_MS } from '../../base/limits.ts';
+import type { TargetContext } from '../../dm/target-context.ts';
 
 export interface StallAlarmOptions {
   readonly clock: Clock;

@@ -4,8 +4,8 @@
  * to no log and are refused. All decoders take hostile bytes: a wrong length is a problem.
  */
 
-import { assert } from '../base/assert.ts';
-import type { Region } from '../base/units.ts';
+import { assert } from '../../base/assert.ts';
+import type { Region } from '../../base/units.ts';
 import {
   type Decoded,
   decoded,

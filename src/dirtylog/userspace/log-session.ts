@@ -7,9 +7,9 @@
  * is a departure, docs/quirks.md: the kernel forgets the marks that a flush was about to follow).
  */
 
-import { ESRCH, errnoName, type IoResult, OK } from '../base/errno.ts';
-import { ULOG_RECONNECT_MS } from '../base/limits.ts';
-import type { Region } from '../base/units.ts';
+import { ESRCH, errnoName, type IoResult, OK } from '../../base/errno.ts';
+import { ULOG_RECONNECT_MS } from '../../base/limits.ts';
+import type { Region } from '../../base/units.ts';
 import type { LogAnswer, LogChannel, LogIdentity } from './log-channel.ts';
 import {
   type BareType,

@@ -1,12 +1,16 @@
 import t, { type Test } from 'tap';
-import { EAGAIN, EINVAL, EIO, ESRCH } from '../../src/base/errno.ts';
-import { UserError } from '../../src/base/failure.ts';
-import { type Region, toRegion } from '../../src/base/units.ts';
-import type { DirtyLog } from '../../src/dirtylog/dirty-log.ts';
-import * as payloads from '../../src/dirtylog/ulog-payloads.ts';
-import { asInTable } from '../../src/dm/device-naming.ts';
-import { FakeLegs, FakeTarget, LogDisk } from '../support/log-fixture.ts';
-import { type Answerer, REGION_SIZE, ScriptedLogServer } from '../support/scripted-log-server.ts';
+import { EAGAIN, EINVAL, EIO, ESRCH } from '../../../src/base/errno.ts';
+import { UserError } from '../../../src/base/failure.ts';
+import { type Region, toRegion } from '../../../src/base/units.ts';
+import type { DirtyLog } from '../../../src/dirtylog/dirty-log.ts';
+import * as payloads from '../../../src/dirtylog/userspace/ulog-payloads.ts';
+import { asInTable } from '../../../src/dm/device-naming.ts';
+import { FakeLegs, FakeTarget, LogDisk } from '../../support/log-fixture.ts';
+import {
+  type Answerer,
+  REGION_SIZE,
+  ScriptedLogServer,
+} from '../../support/scripted-log-server.ts';
 
 const REGIONS = 100;
 

@@ -15,11 +15,11 @@
  *   them can be carried out after a mark that is counted on.
  */
 
-import type { Awaitable } from '../base/awaitable.ts';
-import type { Timer } from '../base/clock.ts';
-import { type IoResult, OK } from '../base/errno.ts';
-import { ULOG_CLEAR_SOON_MS, ULOG_CLEAR_WAIT_MS } from '../base/limits.ts';
-import type { Region } from '../base/units.ts';
+import type { Awaitable } from '../../base/awaitable.ts';
+import type { Timer } from '../../base/clock.ts';
+import { type IoResult, OK } from '../../base/errno.ts';
+import { ULOG_CLEAR_SOON_MS, ULOG_CLEAR_WAIT_MS } from '../../base/limits.ts';
+import type { Region } from '../../base/units.ts';
 import { groupsOf, LogFlush, type LogFlushOptions } from './log-flush.ts';
 import {
   type RegionsType,

@@ -8,11 +8,11 @@
  * the log (`log-session.ts`). Counterpart: dm-log-userspace-transfer.
  */
 
-import { assert } from '../base/assert.ts';
-import type { Clock, Timer } from '../base/clock.ts';
-import { EAGAIN, EINVAL, ENOSPC, EPROTO, type IoResult, OK } from '../base/errno.ts';
-import { ULOG_RESEND_MS } from '../base/limits.ts';
-import type { Logger } from '../base/log.ts';
+import { assert } from '../../base/assert.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { EAGAIN, EINVAL, ENOSPC, EPROTO, type IoResult, OK } from '../../base/errno.ts';
+import { ULOG_RESEND_MS } from '../../base/limits.ts';
+import type { Logger } from '../../base/log.ts';
 import {
   encodeUlogMessage,
   ULOG_REQUEST_DATA_BYTES_MAX,

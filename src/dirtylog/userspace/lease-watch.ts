@@ -7,8 +7,8 @@
  * meanwhile makes it last longer. A server that does not answer, or answers 0, stops all writes.
  */
 
-import type { Clock, Timer } from '../base/clock.ts';
-import { ULOG_LEASE_ASK_MS, ULOG_LEASE_RETRY_MS } from '../base/limits.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
+import { ULOG_LEASE_ASK_MS, ULOG_LEASE_RETRY_MS } from '../../base/limits.ts';
 import type { UlogLease } from './ulog-payloads.ts';
 
 export interface LeaseWatchOptions {

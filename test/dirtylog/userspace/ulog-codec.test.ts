@@ -1,7 +1,7 @@
 import { deepStrictEqual } from 'node:assert';
 import fc from 'fast-check';
 import t from 'tap';
-import type { Region } from '../../src/base/units.ts';
+import type { Region } from '../../../src/base/units.ts';
 import {
   decodeUlogMessage,
   encodeUlogMessage,
@@ -9,8 +9,8 @@ import {
   ULOG_HEADER_BYTES,
   type UlogMessage,
   UlogReader,
-} from '../../src/dirtylog/ulog-codec.ts';
-import * as payloads from '../../src/dirtylog/ulog-payloads.ts';
+} from '../../../src/dirtylog/userspace/ulog-codec.ts';
+import * as payloads from '../../../src/dirtylog/userspace/ulog-payloads.ts';
 
 const message: UlogMessage = {
   luid: 0x0102030405060708n,
