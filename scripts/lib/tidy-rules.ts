@@ -73,7 +73,7 @@ export interface RestrictedModule {
 export const RESTRICTED_MODULES: readonly RestrictedModule[] = [
   {
     name: /^(node:)?fs(\/promises)?$/,
-    instead: 'a BlockDevice, or block/file-device.ts',
+    instead: 'a BlockDevice, or block/file/file-device.ts',
     // listener.ts probes and unlinks the sockets that it makes.
     allowedIn: [
       'src/block/',

@@ -38,13 +38,13 @@ import {
 import { UserError } from '../base/failure.ts';
 import { bytesToSectors, SECTOR_SIZE, sectorsToBytes } from '../base/units.ts';
 import type { BlockDevice } from './block-device.ts';
-import { blockDeviceFacts, isAmongDevices, pathOfBlockDevice } from './block-device-file.ts';
 import { type DeviceSpec, type FileSpec, parseDeviceSpec } from './device-spec.ts';
-import { FileDevice, type SpaceCalls } from './file-device.ts';
-import { lockFile, lockHolder } from './file-lock.ts';
-import type { AioPolicy, LaneMeter } from './lane.ts';
+import { blockDeviceFacts, isAmongDevices, pathOfBlockDevice } from './file/block-device-file.ts';
+import { FileDevice, type SpaceCalls } from './file/file-device.ts';
+import { lockFile, lockHolder } from './file/file-lock.ts';
+import type { AioPolicy, LaneMeter } from './file/lane.ts';
+import { nativeCalls } from './file/native-calls.ts';
 import { MemoryDevice } from './memory-device.ts';
-import { nativeCalls } from './native-calls.ts';
 
 export interface OpenDeviceOptions {
   readonly readOnly: boolean;

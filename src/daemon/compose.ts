@@ -5,7 +5,7 @@
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import { silentProbe } from '../base/probe.ts';
-import type { AioPolicy } from '../block/lane.ts';
+import type { AioPolicy } from '../block/file/lane.ts';
 import { identifyDevice, openDevice } from '../block/open-device.ts';
 import { coreLogType } from '../dirtylog/core-log.ts';
 import type { DirtyLogType } from '../dirtylog/dirty-log.ts';

@@ -5,7 +5,7 @@
 
 import { writeSync } from 'node:fs';
 import type { LogFields, Logger, LogLevel } from '../base/log.ts';
-import { nativeCalls } from '../block/native-calls.ts';
+import { nativeCalls } from '../block/file/native-calls.ts';
 import type { StatusLine } from './status-line.ts';
 
 export interface LoggerOptions {

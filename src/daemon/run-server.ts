@@ -2,7 +2,7 @@
 
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
-import { nativeCalls } from '../block/native-calls.ts';
+import { nativeCalls } from '../block/file/native-calls.ts';
 import type { MappedDevice } from '../dm/mapped-device.ts';
 import { attachCommands, uriOf } from './attach-commands.ts';
 import { type Captive, startCaptive } from './captive.ts';

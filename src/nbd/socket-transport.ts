@@ -9,7 +9,7 @@
 
 import { type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
 import { assert } from '../base/assert.ts';
-import { nativeCalls } from '../block/native-calls.ts';
+import { nativeCalls } from '../block/file/native-calls.ts';
 import type { TlsUpgrade } from './tls.ts';
 import type { ListenAddress, Transport, TransportSink } from './transport.ts';
 

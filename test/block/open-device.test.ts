@@ -16,7 +16,7 @@ import { createServer } from 'node:net';
 import { join } from 'node:path';
 import t from 'tap';
 import { UserError } from '../../src/base/failure.ts';
-import { pathOfBlockDevice } from '../../src/block/block-device-file.ts';
+import { pathOfBlockDevice } from '../../src/block/file/block-device-file.ts';
 import {
   createMissing,
   identifyDevice,

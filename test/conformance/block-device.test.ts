@@ -6,7 +6,7 @@ import { silentLogger } from '../../src/base/log.ts';
 import type { Sector, SectorCount } from '../../src/base/units.ts';
 import { SECTOR_SIZE } from '../../src/base/units.ts';
 import { CheckedDevice } from '../../src/block/checked-device.ts';
-import { AIO_POLICIES } from '../../src/block/lane.ts';
+import { AIO_POLICIES } from '../../src/block/file/lane.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { openDevice } from '../../src/block/open-device.ts';
 import { SubrangeDevice } from '../../src/block/subrange-device.ts';

@@ -3,7 +3,7 @@
 import { UserError } from '../../base/failure.ts';
 import { CLEAR_DELAY_MS_MAX, POLL_US_MAX } from '../../base/limits.ts';
 import type { Logger } from '../../base/log.ts';
-import { AIO_POLICIES, type AioPolicy } from '../../block/lane.ts';
+import { AIO_POLICIES, type AioPolicy } from '../../block/file/lane.ts';
 import { parseTable, type TableLine, textOf } from '../../dm/table-line.ts';
 import type { HandshakeFeatures } from '../../nbd/server/handshake-features.ts';
 import { type ControlPlan, isControlled, planControl } from '../control-listener.ts';

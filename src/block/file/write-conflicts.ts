@@ -1,6 +1,6 @@
 /** Which writes must not overtake each other. */
 
-import type { Bio } from './bio.ts';
+import type { Bio } from '../bio.ts';
 
 /**
  * One of these writes goes to a place of this one. Clients may not rely on any order of two such,

@@ -10,18 +10,18 @@
  */
 
 import { close, fdatasync } from 'node:fs';
-import { assert, unreachable } from '../base/assert.ts';
-import { EAGAIN, EINTR, EIO, EROFS, errnoName, type IoResult, OK } from '../base/errno.ts';
+import { assert, unreachable } from '../../base/assert.ts';
+import { EAGAIN, EINTR, EIO, EROFS, errnoName, type IoResult, OK } from '../../base/errno.ts';
 import {
   bytesToSectors,
   SECTOR_SIZE,
   type Sector,
   type SectorCount,
   toSector,
-} from '../base/units.ts';
-import { type Bio, isWriteOp } from './bio.ts';
-import type { Allocation, BlockDevice, DeviceCapabilities } from './block-device.ts';
-import { checkBio, describeBio } from './check-bio.ts';
+} from '../../base/units.ts';
+import { type Bio, isWriteOp } from '../bio.ts';
+import type { Allocation, BlockDevice, DeviceCapabilities } from '../block-device.ts';
+import { checkBio, describeBio } from '../check-bio.ts';
 import { DataSync } from './data-sync.ts';
 import { FileHoles } from './file-holes.ts';
 import { type AioPolicy, Lane, type LaneMeter } from './lane.ts';

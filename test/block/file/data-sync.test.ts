@@ -1,8 +1,8 @@
 import t from 'tap';
-import { EIO, ENOSPC, OK } from '../../src/base/errno.ts';
-import type { Sector, SectorCount } from '../../src/base/units.ts';
-import { Bio } from '../../src/block/bio.ts';
-import { DataSync } from '../../src/block/data-sync.ts';
+import { EIO, ENOSPC, OK } from '../../../src/base/errno.ts';
+import type { Sector, SectorCount } from '../../../src/base/units.ts';
+import { Bio } from '../../../src/block/bio.ts';
+import { DataSync } from '../../../src/block/file/data-sync.ts';
 
 /** A sync whose end the test decides, and the bios that wait for it. */
 function makeSync() {

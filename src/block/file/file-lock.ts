@@ -8,7 +8,7 @@
  */
 
 import { readFileSync } from 'node:fs';
-import { EAGAIN, errnoOfError, type IoResult, OK } from '../base/errno.ts';
+import { EAGAIN, errnoOfError, type IoResult, OK } from '../../base/errno.ts';
 
 export type LockKind = 'exclusive' | 'shared';
 

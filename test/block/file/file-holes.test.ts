@@ -3,14 +3,14 @@
 import { existsSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t, { type Test } from 'tap';
-import { OK } from '../../src/base/errno.ts';
-import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units.ts';
-import { allocationOf } from '../../src/block/allocation.ts';
-import type { BlockDevice } from '../../src/block/block-device.ts';
-import { openDevice } from '../../src/block/open-device.ts';
-import { runBio } from '../../src/block/run-bio.ts';
-import { tempDir } from '../support/temp-dir.ts';
-import { requireThat } from '../support/tools.ts';
+import { OK } from '../../../src/base/errno.ts';
+import { SECTOR_SIZE, type Sector, type SectorCount } from '../../../src/base/units.ts';
+import { allocationOf } from '../../../src/block/allocation.ts';
+import type { BlockDevice } from '../../../src/block/block-device.ts';
+import { openDevice } from '../../../src/block/open-device.ts';
+import { runBio } from '../../../src/block/run-bio.ts';
+import { tempDir } from '../../support/temp-dir.ts';
+import { requireThat } from '../../support/tools.ts';
 
 const MIB = 2 ** 20;
 const KIB = 1024;

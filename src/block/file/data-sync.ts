@@ -7,8 +7,8 @@
  * is gone.
  */
 
-import { errnoName, errnoOfError, type IoResult, OK } from '../base/errno.ts';
-import type { Bio } from './bio.ts';
+import { errnoName, errnoOfError, type IoResult, OK } from '../../base/errno.ts';
+import type { Bio } from '../bio.ts';
 
 /** Starts a sync and tells when it has ended. */
 export type StartSync = (onEnd: (error: Error | null) => void) => void;

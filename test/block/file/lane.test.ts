@@ -1,5 +1,5 @@
 import t from 'tap';
-import { type AioPolicy, Lane } from '../../src/block/lane.ts';
+import { type AioPolicy, Lane } from '../../../src/block/file/lane.ts';
 
 const LIMIT = 128 * 1024;
 

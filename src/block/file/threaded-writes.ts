@@ -1,9 +1,9 @@
 /** The large writes of one file in memory, made by a thread (`write-thread.ts`). */
 
 import { availableParallelism } from 'node:os';
-import type { IoResult } from '../base/errno.ts';
-import { SECTOR_SIZE } from '../base/units.ts';
-import type { Bio } from './bio.ts';
+import type { IoResult } from '../../base/errno.ts';
+import { SECTOR_SIZE } from '../../base/units.ts';
+import type { Bio } from '../bio.ts';
 import { conflictsWith } from './write-conflicts.ts';
 import { WriteThread, type Written } from './write-thread.ts';
 

@@ -8,8 +8,8 @@
  * any, but the legs of a mirror get them in the same order, and must not differ in the end.
  */
 
-import type { IoResult } from '../base/errno.ts';
-import type { Bio } from './bio.ts';
+import type { IoResult } from '../../base/errno.ts';
+import type { Bio } from '../bio.ts';
 import { FileTransfer } from './file-transfer.ts';
 import { conflictsWith } from './write-conflicts.ts';
 

@@ -4,8 +4,8 @@ import { execFileSync } from 'node:child_process';
 import { closeSync, constants, openSync, readSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { nativeCalls } from '../../src/block/native-calls.ts';
-import { tempDir } from '../support/temp-dir.ts';
+import { nativeCalls } from '../../../src/block/file/native-calls.ts';
+import { tempDir } from '../../support/temp-dir.ts';
 
 t.test('isWritable() is false where a write would wait for a reader', async (t) => {
   const path = join(tempDir(t), 'pipe');

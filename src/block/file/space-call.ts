@@ -1,6 +1,6 @@
 /** A way to give a range of a file back, or to zero it. */
 
-import type { IoResult } from '../base/errno.ts';
+import type { IoResult } from '../../base/errno.ts';
 
 export interface SpaceCall {
   /** Done when it returns. */

@@ -12,16 +12,16 @@ import {
 import { join } from 'node:path';
 import fc from 'fast-check';
 import t, { type Test } from 'tap';
-import { EIO, OK } from '../../src/base/errno.ts';
-import { SECTOR_SIZE, type Sector, type SectorCount } from '../../src/base/units.ts';
-import { Bio } from '../../src/block/bio.ts';
-import { openDevice } from '../../src/block/open-device.ts';
-import { runBio } from '../../src/block/run-bio.ts';
-import { ThreadedWrites } from '../../src/block/threaded-writes.ts';
-import { RING_SLOTS } from '../../src/block/write-ring.ts';
-import { WriteThread } from '../../src/block/write-thread.ts';
-import { byEffort } from '../support/effort.ts';
-import { requireThat } from '../support/tools.ts';
+import { EIO, OK } from '../../../src/base/errno.ts';
+import { SECTOR_SIZE, type Sector, type SectorCount } from '../../../src/base/units.ts';
+import { Bio } from '../../../src/block/bio.ts';
+import { ThreadedWrites } from '../../../src/block/file/threaded-writes.ts';
+import { RING_SLOTS } from '../../../src/block/file/write-ring.ts';
+import { WriteThread } from '../../../src/block/file/write-thread.ts';
+import { openDevice } from '../../../src/block/open-device.ts';
+import { runBio } from '../../../src/block/run-bio.ts';
+import { byEffort } from '../../support/effort.ts';
+import { requireThat } from '../../support/tools.ts';
 
 const SECTORS = 4096;
 const LARGE = 256;

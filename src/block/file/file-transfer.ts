@@ -4,9 +4,9 @@
  */
 
 import { read, write } from 'node:fs';
-import { EINTR, EIO, errnoOfError, type IoResult, OK } from '../base/errno.ts';
-import { SECTOR_SIZE } from '../base/units.ts';
-import type { Bio } from './bio.ts';
+import { EINTR, EIO, errnoOfError, type IoResult, OK } from '../../base/errno.ts';
+import { SECTOR_SIZE } from '../../base/units.ts';
+import type { Bio } from '../bio.ts';
 
 type Moved = (error: NodeJS.ErrnoException | null, count: number) => void;
 

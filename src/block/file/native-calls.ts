@@ -4,7 +4,7 @@
  */
 
 import koffi from 'koffi';
-import { EIO, ENXIO, type IoResult, OK } from '../base/errno.ts';
+import { EIO, ENXIO, type IoResult, OK } from '../../base/errno.ts';
 import type { SpaceCall } from './space-call.ts';
 
 /** flock(2). */

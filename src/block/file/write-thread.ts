@@ -11,9 +11,9 @@
  */
 
 import { Worker } from 'node:worker_threads';
-import type { IoResult } from '../base/errno.ts';
-import { SECTOR_SIZE } from '../base/units.ts';
-import type { Bio } from './bio.ts';
+import type { IoResult } from '../../base/errno.ts';
+import { SECTOR_SIZE } from '../../base/units.ts';
+import type { Bio } from '../bio.ts';
 import { nativeCalls } from './native-calls.ts';
 import { makeWriteRing, RING_SLOTS, slotOf } from './write-ring.ts';
 

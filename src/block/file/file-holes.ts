@@ -6,9 +6,9 @@
  * and a hole inside a step may pass for data, which it may.
  */
 
-import { SECTOR_SIZE, type Sector, type SectorCount } from '../base/units.ts';
-import { unknownAllocation } from './allocation.ts';
-import type { Allocation } from './block-device.ts';
+import { SECTOR_SIZE, type Sector, type SectorCount } from '../../base/units.ts';
+import { unknownAllocation } from '../allocation.ts';
+import type { Allocation } from '../block-device.ts';
 import { nativeCalls } from './native-calls.ts';
 
 /** Steps through a file in memory, and how many of them a question may cost. */
