@@ -15,11 +15,15 @@ import { NbdServer } from '../../src/nbd/server/server.ts';
 import { HandClock } from './nbd-clock.ts';
 import { TransportPair } from './transport-pair.ts';
 
+/** Longer than any test. */
+const HANG_MS = 1e9;
+
 export interface RemoteMachineOptions {
   readonly sectors: number;
   readonly prng: Prng;
   readonly connections?: number;
   readonly reconnectMs?: number;
+  readonly timeoutMs?: number;
   readonly unflushedBytesMax?: number;
   /** How long the disk takes for each request, at most. */
   readonly diskMs?: number;
@@ -35,13 +39,15 @@ export class RemoteMachine {
   #wires: TransportPair[] = [];
   #name = 'data';
   #size: number;
+  #hangs = false;
 
   constructor(options: RemoteMachineOptions) {
     this.#options = options;
     this.#size = options.sectors;
     this.medium = new MemoryDevice({ sizeSectors: options.sectors });
     const { prng, diskMs = 3 } = options;
-    const timing = { clock: this.clock, delayMs: () => prng.between(0, diskMs) };
+    const delayMs = () => (this.#hangs ? HANG_MS : prng.between(0, diskMs));
+    const timing = { clock: this.clock, delayMs };
     this.#cache = new VolatileCache(this.medium, { power: this.#power, timing });
     this.boot();
   }
@@ -72,6 +78,11 @@ export class RemoteMachine {
     });
   }
 
+  /** The disk does not answer any more; connections live. */
+  hang(): void {
+    this.#hangs = true;
+  }
+
   /** The connections break; both ends live. */
   cutWires(): void {
     for (const wire of this.#wires.splice(0)) wire.cut();
@@ -92,7 +103,7 @@ export class RemoteMachine {
   }
 
   async open(): Promise<NbdDevice> {
-    const { connections = 1, reconnectMs = 60_000, unflushedBytesMax } = this.#options;
+    const { connections = 1, reconnectMs = 60_000, timeoutMs = 0 } = this.#options;
     const opening = RemoteLink.open({
       name: 'nbd://remote/data',
       connect: (onError) => {
@@ -109,10 +120,12 @@ export class RemoteMachine {
       connections,
       handshakeMsMax: 1000,
       reconnectMs,
+      timeoutMs,
       clock: this.clock,
       log: silentLogger,
     });
     await this.pass(5);
+    const { unflushedBytesMax } = this.#options;
     return new NbdDevice({
       name: 'nbd://remote/data',
       identity: 'remote',

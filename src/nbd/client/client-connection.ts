@@ -90,6 +90,15 @@ export class ClientConnection<T = ClientNegotiated> {
     return this.#answers;
   }
 
+  /** What has been submitted so far, as a mark for `hasUnanswered`. */
+  get mark(): number {
+    return this.#slots.mark;
+  }
+
+  hasUnanswered(mark: number): boolean {
+    return this.#slots.hasUnanswered(mark);
+  }
+
   /** Sends a request with the others of this turn. After `onReady` and before `onLost`. */
   submit(request: ClientRequest): void {
     assert(this.#sender !== null && !this.#isLost, 'A request for a connection that is not ready');

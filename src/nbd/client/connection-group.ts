@@ -57,6 +57,15 @@ export class ConnectionGroup {
     return this.#connections.reduce((sum, { answers }) => sum + answers, 0);
   }
 
+  /** What has been submitted so far, as a mark for `hasUnanswered`. */
+  get marks(): readonly number[] {
+    return this.#connections.map(({ mark }) => mark);
+  }
+
+  hasUnanswered(marks: readonly number[]): boolean {
+    return marks.some((mark, index) => this.#connections[index]!.hasUnanswered(mark));
+  }
+
   submit(request: ClientRequest): void {
     let best = this.#connections[0]!;
     for (const connection of this.#connections) {

@@ -52,6 +52,7 @@ export async function openNbdDevice(
       connections,
       handshakeMsMax: NBD_HANDSHAKE_MS_MAX,
       reconnectMs,
+      timeoutMs: remote.timeoutMs,
       clock,
       log,
     });

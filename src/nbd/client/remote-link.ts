@@ -21,6 +21,8 @@ const RETRY_MS_MIN = 50;
 const RETRY_MS_MAX = 1000;
 /** How long a server may take to close after our goodbye. */
 const GOODBYE_MS_MAX = 2000;
+/** A request is given up at most one part of this many of its time late. */
+const LOOKS_PER_TIMEOUT = 4;
 /** Before a stop: two of these without any answer to what is asked, and nobody waits any more. */
 const SILENCE_MS = 5000;
 
@@ -36,6 +38,8 @@ export interface RemoteLinkOptions {
   readonly handshakeMsMax: number;
   /** How long to try again after a loss; 0: not at all. */
   readonly reconnectMs: number;
+  /** How long a request may wait for its answer while the connection lives; 0: for ever. */
+  readonly timeoutMs: number;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -59,6 +63,7 @@ export class RemoteLink {
   #deadline: Timer | null = null;
   #retry: Timer | null = null;
   #silence: Timer | null = null;
+  #timeout: Timer | null = null;
   #retryMs = RETRY_MS_MIN;
   #lastError = '';
   #downSince = 0;
@@ -110,11 +115,32 @@ export class RemoteLink {
     this.#events = events;
     // It may have been lost since it was opened.
     if (this.#state === 'down') this.#goDown([]);
+    else if (this.#state === 'up') this.#watchRequests(this.#group!);
   }
 
   /** Only while it is up. */
   submit(request: ClientRequest): void {
     this.#group!.submit(request);
+  }
+
+  /**
+   * A server that lets one request wait for too long has failed. It is not connected to again: it
+   * may still do late what it was asked (NBD protocol, 16.1).
+   */
+  #watchRequests(group: ConnectionGroup): void {
+    const { timeoutMs, clock } = this.#options;
+    if (timeoutMs === 0) return;
+    const marks: (readonly number[])[] = [];
+    const look = (): void => {
+      const old = marks.length === LOOKS_PER_TIMEOUT ? marks.shift()! : [];
+      if (group.hasUnanswered(old)) {
+        this.fail(`Server has not answered a request within ${timeoutMs / 1000} s`);
+        return;
+      }
+      marks.push(group.marks);
+      this.#timeout = clock.after(timeoutMs / LOOKS_PER_TIMEOUT, look);
+    };
+    look();
   }
 
   /**
@@ -192,6 +218,7 @@ export class RemoteLink {
     if (this.#state === 'failed') this.#events?.onDown(unanswered);
     if (this.#state === 'failed' || this.#state === 'closed') return;
     this.#lastError = error.message;
+    this.#timeout?.cancel();
     this.#group = null;
     this.#state = 'down';
     if (this.#events !== null) this.#goDown(unanswered);
@@ -250,6 +277,7 @@ export class RemoteLink {
       return;
     }
     this.#state = 'up';
+    this.#watchRequests(this.#group!);
     this.#events!.onUp();
   }
 
@@ -257,6 +285,7 @@ export class RemoteLink {
     this.#deadline?.cancel();
     this.#retry?.cancel();
     this.#silence?.cancel();
+    this.#timeout?.cancel();
   }
 }
 

@@ -3,7 +3,7 @@
  * parameters of ours.
  *
  *     nbd://host:10809/export
- *     nbd+unix:///export?socket=/run/nbd.sock&reconnect-delay=30
+ *     nbd+unix:///export?socket=/run/nbd.sock&reconnect-delay=30&timeout=60
  *     nbds://host/export?tls-certificates=/etc/pki&connections=4
  */
 
@@ -13,7 +13,7 @@ import type { ListenAddress } from '../transport.ts';
 import { looksLikeUri, parseNbdUri, type UriTls } from '../uri.ts';
 
 /** A day: whoever waits longer has another problem. */
-const RECONNECT_SECONDS_MAX = 86_400;
+const WAIT_SECONDS_MAX = 86_400;
 const CONNECTIONS_MAX = 16;
 
 export interface RemoteName {
@@ -22,6 +22,8 @@ export interface RemoteName {
   readonly tls: UriTls | null;
   /** 0: a lost connection is the end. */
   readonly reconnectMs: number;
+  /** 0: a request is waited for as long as its connection lives. */
+  readonly timeoutMs: number;
   readonly connections: number;
 }
 
@@ -32,7 +34,7 @@ export function isRemoteName(name: string): boolean {
 
 /** @throws UserError saying what is wrong with it. */
 export function parseRemoteName(name: string): RemoteName {
-  const uri = parseNbdUri(name, ['reconnect-delay', 'connections']);
+  const uri = parseNbdUri(name, ['reconnect-delay', 'timeout', 'connections']);
   const { address, exportName, tls, parameters } = uri;
   const whole = (parameter: string, usual: number, min: number, max: number): number => {
     const word = parameters.get(parameter);
@@ -49,7 +51,8 @@ export function parseRemoteName(name: string): RemoteName {
     address,
     exportName,
     tls,
-    reconnectMs: 1000 * whole('reconnect-delay', 0, 0, RECONNECT_SECONDS_MAX),
+    reconnectMs: 1000 * whole('reconnect-delay', 0, 0, WAIT_SECONDS_MAX),
+    timeoutMs: 1000 * whole('timeout', 0, 0, WAIT_SECONDS_MAX),
     connections: whole('connections', 1, 1, CONNECTIONS_MAX),
   };
 }

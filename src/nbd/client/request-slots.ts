@@ -38,6 +38,16 @@ export class RequestSlots {
     this.#count -= 1;
   }
 
+  /** How many have been added so far, as a mark for `hasUnanswered`; it wraps. */
+  get mark(): number {
+    return this.#lastGeneration;
+  }
+
+  /** Whether something is still here that had been added when `mark` was taken. */
+  hasUnanswered(mark: number): boolean {
+    return this.#all().some(({ generation }) => ((generation - mark) | 0) <= 0);
+  }
+
   /** Those whose answers are complete, and that are still here. */
   answered(): ClientRequest[] {
     return this.#all().filter((request) => request.isAnswered);

@@ -219,6 +219,39 @@ t.test('a stop waits for a server that is slow', async (t) => {
   await closed;
 });
 
+t.test('with a timeout one request that waits for too long is the end', async (t) => {
+  const prng = new Prng('timeout');
+  // Answers come within 6 s, in any order.
+  const remote = new RemoteMachine({ sectors: SECTORS, prng, diskMs: 6000, timeoutMs: 8000 });
+  const device = await remote.open();
+  const data = new Uint8Array(SECTOR_SIZE);
+  const results: string[] = [];
+  let asked = 0;
+  for (let ms = 0; ms < 40_000; ms += 500) {
+    const place = { sector: asked++ % SECTORS, count: 1, data };
+    submit(device, 'read', place, (result) => results.push(`${result}`));
+    await remote.pass(500);
+  }
+  remote.kill();
+  await remote.pass(100);
+  remote.boot();
+  await remote.until('all', () => results.length === asked);
+  t.strictSame(new Set(results), new Set(['0']), 'who is slow, busy or gone for a while may stay');
+
+  remote.hang();
+  let detail: string | null = null;
+  submit(device, 'write', { count: 1, data }, (result, why) => {
+    detail = `${result} ${why}`;
+  });
+  await remote.pass(7900);
+  t.equal(detail, null);
+  await remote.pass(2200);
+  const reason = 'Server has not answered a request within 8 s';
+  t.equal(detail, `${EIO} "nbd://remote/data" has failed: ${reason}`);
+  t.ok(device.hasFailed);
+  await device.close();
+});
+
 t.test('a request that ends every connection ends the device', async (t) => {
   const prng = new Prng('poison');
   const remote = new RemoteMachine({ sectors: SECTORS, prng, diskMs: 1_000_000 });
