@@ -43,12 +43,18 @@ export type AllocationLearnt = (count: SectorCount) => void;
 export interface BlockDevice {
   /** As the operator named it; used in messages and status lines. */
   readonly name: string;
-  /** May change only where a mapped device's table is replaced. */
+  /** May change only where a mapped device's table is replaced, and by `measureAgain`. */
   readonly sizeSectors: SectorCount;
   /** The unit of atomic writes in bytes, a power of two from 512 to 65536. */
   readonly logicalBlockSize: number;
   readonly capabilities: DeviceCapabilities;
   submit(bio: Bio): void;
+  /**
+   * Looks whether what is below has grown: somebody asks for the device again, maybe for a table
+   * that is longer. It never becomes smaller, since other tables count on what they have. Absent
+   * where sizes are for good.
+   */
+  measureAgain?(): void;
   /**
    * What is known of the contents of a range inside the device, beginning with its first sector;
    * absent where nothing ever is. It must be true of a read that is submitted now, whoever asks,

@@ -59,7 +59,7 @@ export class UnderlyingDevices {
         const device = await this.#opener.open(name, use);
         entry = { identity, listedOnly, shared, user: owner, device, users: 0 };
         this.#entries.push(entry);
-      }
+      } else entry.device.measureAgain?.();
       if (entry.shared !== shared) throw mixedUse(name, entry.shared);
       entry.users += 1;
       return entry.device;

@@ -35,6 +35,10 @@ export class DeviceFilter implements BlockDevice {
     this.next.submit(bio);
   }
 
+  measureAgain(): void {
+    this.next.measureAgain?.();
+  }
+
   close(): Promise<void> {
     return this.next.close();
   }

@@ -65,10 +65,10 @@ export interface FileDeviceOptions {
 export class FileDevice implements BlockDevice {
   readonly name: string;
   readonly identity: string;
-  readonly sizeSectors: SectorCount;
   readonly logicalBlockSize: number;
   readonly capabilities: DeviceCapabilities;
   readonly #fd: number;
+  #sizeSectors: SectorCount;
   readonly #calls = nativeCalls();
   readonly #holes: FileHoles;
   readonly #space: SpaceCalls;
@@ -89,7 +89,7 @@ export class FileDevice implements BlockDevice {
   constructor(options: FileDeviceOptions) {
     this.name = options.name;
     this.identity = options.identity;
-    this.sizeSectors = options.sizeSectors;
+    this.#sizeSectors = options.sizeSectors;
     this.logicalBlockSize = options.logicalBlockSize;
     this.capabilities = {
       readOnly: options.readOnly,
@@ -113,6 +113,15 @@ export class FileDevice implements BlockDevice {
     const lane = { policy: options.aio, inlineBytesMax: INLINE_BYTES_MAX, meter };
     this.#readLane = new Lane(lane);
     this.#writeLane = new Lane(lane);
+  }
+
+  get sizeSectors(): SectorCount {
+    return this.#sizeSectors;
+  }
+
+  measureAgain(): void {
+    const found = bytesToSectors(this.#calls.fileEnd(this.#fd));
+    if (found > this.#sizeSectors) this.#sizeSectors = found;
   }
 
   /** Storage was found to be too slow for the event loop, so that the pool does the work. */

@@ -11,8 +11,15 @@ import { Bio, type BioOp } from '../../../src/block/bio.ts';
 import type { BlockDevice } from '../../../src/block/block-device.ts';
 import { FileDevice } from '../../../src/block/file/file-device.ts';
 import type { AioPolicy } from '../../../src/block/file/lane.ts';
-import { type OpenDeviceOptions, openDevice } from '../../../src/block/open-device.ts';
+import {
+  identifyDevice,
+  type OpenDeviceOptions,
+  openDevice,
+} from '../../../src/block/open-device.ts';
 import { runBio } from '../../../src/block/run-bio.ts';
+import { SystemClock } from '../../../src/daemon/system-clock.ts';
+import { UnderlyingDevices } from '../../../src/dm/underlying-devices.ts';
+import { FaultBoard } from '../../../src/fault/fault-board.ts';
 import { tempDir } from '../../support/temp-dir.ts';
 import { requireRoot, requireThat } from '../../support/tools.ts';
 
@@ -168,6 +175,30 @@ t.test('FileDevice serves only whole sectors of a file of odd size', async (t) =
   const device = await openFile(t, path);
   t.equal(device.sizeSectors, 2);
   t.throws(() => device.submit(flushLike(2)), /range must lie inside 2 sectors/);
+});
+
+t.test('A file that has grown is as large as it is for whoever asks for it again', async (t) => {
+  const path = join(tempDir(t), 'leg.img');
+  writeFileSync(path, Buffer.alloc(MIB));
+  const faults = new FaultBoard(new SystemClock());
+  const devices = new UnderlyingDevices({
+    identify: identifyDevice,
+    open: async (name) => faults.wrap(name, await openDevice(name, { readOnly: false })),
+  });
+  const device = await devices.get(path);
+  truncateSync(path, 2 * MIB);
+  t.equal(device.sizeSectors, MIB / SECTOR_SIZE, 'nobody has asked');
+  t.equal(await devices.get(path), device);
+  const sectors = (2 * MIB) / SECTOR_SIZE;
+  t.equal(device.sizeSectors, sectors);
+  const last = await transfer(device, 'write', { sector: sectors - 1, count: 1, fill: 5 });
+  t.equal(last.result, OK);
+  truncateSync(path, MIB);
+  t.equal(await devices.get(path), device);
+  t.equal(device.sizeSectors, sectors, 'tables count on what they have');
+  const lost = await transfer(device, 'read', { sector: sectors - 1, count: 1 });
+  t.equal(lost.result, EIO);
+  for (let users = 0; users < 3; users++) await devices.put(device);
 });
 
 function flushLike(sector: number): Bio {
