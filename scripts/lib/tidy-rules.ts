@@ -17,6 +17,7 @@ export interface BannedCall {
   readonly allowedIn: readonly string[];
 }
 
+const ETCD = ['engine', 'login', 'watch'].map((part) => `src/cluster/etcd-${part}.ts`);
 const CLOCK = ['src/daemon/system-clock.ts'];
 /** Where a person or a parent process is spoken to. */
 const PROCESS_EDGE = ['src/cli/', 'src/daemon/'];
@@ -94,7 +95,7 @@ export const RESTRICTED_MODULES: readonly RestrictedModule[] = [
   { name: /^pino$/, instead: 'the injected Logger', allowedIn: ['src/daemon/'] },
   { name: /^(hono|@hono\/node-server)\b/, instead: 'control', allowedIn: ['src/control/'] },
   { name: /^commander$/, instead: 'cli', allowedIn: ['src/cli/'] },
-  { name: /^(etcd3|cockatiel)$/, instead: 'an Engine', allowedIn: ['src/cluster/etcd-engine.ts'] },
+  { name: /^(etcd3|cockatiel)$/, instead: 'an Engine', allowedIn: ETCD },
 ];
 
 /** Files that nobody imports, and that are not tests: programs. */

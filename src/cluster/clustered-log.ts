@@ -127,7 +127,7 @@ export class ClusteredLog implements ServedLog {
     this.#noticed();
     this.#tidySoon();
     if (this.#file === null) return OK;
-    const covered = await this.#file.cover(this.#replica.marksRevision);
+    const covered = await this.#file.cover(this.#replica.markedAt(this.#node));
     return covered ?? NO_ANSWER;
   }
 
@@ -236,7 +236,7 @@ export class ClusteredLog implements ServedLog {
     );
     if (!isStored) return NO_ANSWER;
     if (this.#file === null) return OK;
-    const covered = await this.#file.cover(this.#replica.marksRevision);
+    const covered = await this.#file.cover(this.#replica.markedAt(this.#node));
     if (covered === null) return NO_ANSWER;
     return (await this.#membership.entitled()) ? covered : NO_ANSWER;
   }

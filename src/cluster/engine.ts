@@ -13,8 +13,14 @@ export interface Entry {
   readonly revision: number;
 }
 
-/** A key after a change: null where it is gone. */
-export type Changes = ReadonlyMap<string, Entry | null>;
+/** There is no such key, as of this revision: it may have been there before, and come later. */
+export interface Absence {
+  readonly value: null;
+  readonly revision: number;
+}
+
+/** Keys after a change. Answers and watches overtake each other: revisions say what came last. */
+export type Changes = ReadonlyMap<string, Entry | Absence>;
 
 export interface Put {
   readonly key: string;

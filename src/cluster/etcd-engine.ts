@@ -1,14 +1,16 @@
 /**
- * The engine on etcd, and the one file that imports its client, loaded where nodes share logs.
+ * The engine on etcd. It, `etcd-login.ts` and `etcd-watch.ts` are all that knows the client, which
+ * is loaded where nodes share logs.
  *
  * The client's habit of repeating what failed is off: an answer that does not come in time is
  * `unknown`, and so is everything but what etcd surely refused (docs/decisions/).
  */
 
-import type { Etcd3, ICompare, IOptions, IRequestOp, Watcher } from 'etcd3';
+import type { Etcd3, ICompare, IOptions, IRequestOp } from 'etcd3';
 import type { Clock } from '../base/clock.ts';
 import type { Logger } from '../base/log.ts';
 import type {
+  Absence,
   Changes,
   CommitOutcome,
   Engine,
@@ -19,10 +21,23 @@ import type {
   Watch,
   WatchListener,
 } from './engine.ts';
+import { EtcdLogin, type EtcdUser } from './etcd-login.ts';
+import { watchEtcd } from './etcd-watch.ts';
+
+/** PEM. */
+export interface EtcdCertificates {
+  /** Who may have signed that of etcd. */
+  readonly authority: Buffer;
+  /** Of this node, where etcd asks for one. */
+  readonly own: { readonly certificate: Buffer; readonly key: Buffer } | null;
+}
 
 export interface EtcdEngineOptions {
-  /** `http://host:port`, any number of members. */
+  /** `http://host:port` or `https://host:port`, any number of members. */
   readonly hosts: readonly string[];
+  /** For `https`; absent or null without. */
+  readonly certificates?: EtcdCertificates | null;
+  readonly user?: EtcdUser | null;
   readonly clock: Clock;
   readonly log: Logger;
   /** How long an answer may take. */
@@ -30,10 +45,11 @@ export interface EtcdEngineOptions {
 }
 
 /**
- * gRPC codes with which etcd says that it did not do it: invalid, not found, precondition, out of
- * range. Not "exhausted": the transaction that finds the quota used up is carried out all the same.
+ * gRPC codes with which etcd says that it did not do it: invalid, not found, not permitted,
+ * precondition, out of range, not authenticated. Not "exhausted": the transaction that finds the
+ * quota used up is carried out all the same. The client leaves them in the text alone.
  */
-const REFUSALS: ReadonlySet<number> = new Set([3, 5, 9, 11]);
+const REFUSAL = /^(3|5|7|9|11|16) [A-Z_]+:|lease not found/;
 
 /** What etcd is asked for, and how it is told that it does not do it. */
 const SERVICES = {
@@ -45,12 +61,16 @@ type Service = keyof typeof SERVICES;
 
 type Library = typeof import('etcd3');
 
+/** @throws UserError where etcd does not know the user, or has another password. */
 export async function connectEtcd(options: EtcdEngineOptions): Promise<Engine> {
   const library = await import('etcd3');
   const { noop } = await import('cockatiel');
+  const { hosts, user = null, certificates = null, deadlineMs } = options;
+  const login = user === null ? null : new EtcdLogin(user, () => deadlineIn(deadlineMs));
   const settings: IOptions = {
-    hosts: [...options.hosts],
-    dialTimeout: options.deadlineMs,
+    hosts: [...hosts],
+    ...(certificates === null ? {} : { credentials: credentialsOf(certificates) }),
+    dialTimeout: deadlineMs,
     faultHandling: { global: noop, host: () => noop },
     grpcOptions: {
       // Keepalives of the connection find a member that is gone without a word.
@@ -59,10 +79,24 @@ export async function connectEtcd(options: EtcdEngineOptions): Promise<Engine> {
       // By default one that comes back is not looked for within two minutes.
       'grpc.initial_reconnect_backoff_ms': 200,
       'grpc.max_reconnect_backoff_ms': 1000,
-      interceptors: [watchOnlyWithLeader],
+      // All of a log comes in one answer: the bits of each node.
+      'grpc.max_receive_message_length': -1,
+      interceptors: [addMetadata(login)],
     } as NonNullable<IOptions['grpcOptions']>,
   };
-  return new EtcdEngine(new library.Etcd3(settings), library, options);
+  const client = new library.Etcd3(settings);
+  await login?.enter(client);
+  return new EtcdEngine(client, library, login, options);
+}
+
+function credentialsOf({ authority, own }: EtcdCertificates): NonNullable<IOptions['credentials']> {
+  if (own === null) return { rootCertificate: authority };
+  return { rootCertificate: authority, certChain: own.certificate, privateKey: own.key };
+}
+
+/** gRPC counts deadlines by the time of day. */
+function deadlineIn(ms: number): { deadline: number } {
+  return { deadline: Date.now() + ms };
 }
 
 interface StartingCall {
@@ -70,32 +104,42 @@ interface StartingCall {
 }
 
 /**
- * A member that is cut off from the others knows of no change, and says nothing: its watches stay.
- * Asked so, it ends them, and another member is found.
+ * With each call goes the token. A member that is cut off from the others knows of no change, and
+ * says nothing: its watches stay. Asked for a leader it ends them, and another member is found.
  */
-function watchOnlyWithLeader<O extends { readonly method_definition: { readonly path: string } }>(
-  options: O,
-  nextCall: (options: O) => StartingCall,
-): StartingCall {
-  const call = nextCall(options);
-  if (!options.method_definition.path.endsWith('/Watch')) return call;
-  const start = call.start.bind(call);
-  call.start = (metadata, listener) => {
-    metadata.set('hasleader', 'true');
-    start(metadata, listener);
+function addMetadata(login: EtcdLogin | null) {
+  return <O extends { readonly method_definition: { readonly path: string } }>(
+    options: O,
+    nextCall: (options: O) => StartingCall,
+  ): StartingCall => {
+    const call = nextCall(options);
+    const start = call.start.bind(call);
+    call.start = (metadata, listener) => {
+      if (options.method_definition.path.endsWith('/Watch')) metadata.set('hasleader', 'true');
+      const token = login?.token ?? null;
+      if (token !== null) metadata.set('token', token);
+      start(metadata, listener);
+    };
+    return call;
   };
-  return call;
 }
 
 class EtcdEngine implements Engine {
   readonly #client: Etcd3;
   readonly #library: Library;
+  readonly #login: EtcdLogin | null;
   readonly #options: EtcdEngineOptions;
   readonly #problems = new Map<Service, string>();
 
-  constructor(client: Etcd3, library: Library, options: EtcdEngineOptions) {
+  constructor(
+    client: Etcd3,
+    library: Library,
+    login: EtcdLogin | null,
+    options: EtcdEngineOptions,
+  ) {
     this.#client = client;
     this.#library = library;
+    this.#login = login;
     this.#options = options;
   }
 
@@ -104,8 +148,9 @@ class EtcdEngine implements Engine {
   }
 
   async read(prefix: string): Promise<Snapshot | null> {
-    const range = this.#client.getAll().prefix(prefix).options(this.#deadline());
-    const found = await this.#orNull('read', range.exec());
+    const found = await this.#orNull('read', () =>
+      this.#client.getAll().prefix(prefix).options(this.#deadline()).exec(),
+    );
     if (found === null) return null;
     const entries = new Map<string, Entry>();
     for (const kv of found.kvs) {
@@ -136,56 +181,42 @@ class EtcdEngine implements Engine {
       request_range: { key: Buffer.from(key) },
     }));
     try {
+      await this.#login?.ready(this.#client);
       const done = await this.#client.kv.txn({ compare, success, failure }, this.#deadline());
       this.#note('commit', null);
-      if (done.succeeded) return { kind: 'done', revision: Number(done.header.revision) };
-      return { kind: 'conflict', current: currentOf([...compares.keys()], done.responses) };
+      const revision = Number(done.header.revision);
+      if (done.succeeded) return { kind: 'done', revision };
+      return {
+        kind: 'conflict',
+        current: currentOf([...compares.keys()], done.responses, revision),
+      };
     } catch (error) {
       const reason = reasonOf(error);
+      this.#login?.heard(error);
       this.#note('commit', reason);
-      return { kind: isRefusal(error) ? 'refused' : 'unknown', reason };
+      return { kind: REFUSAL.test(reason) ? 'refused' : 'unknown', reason };
     }
   }
 
   watch(prefix: string, afterRevision: number, listener: WatchListener): Watch {
-    let isClosed = false;
-    const watcher: Watcher = this.#client
-      .watch()
-      .prefix(prefix)
-      .startRevision(String(afterRevision + 1))
-      .watcher();
-    const close = (): void => {
-      isClosed = true;
-      // One that never came to be, or is gone already, has nothing to cancel.
-      void watcher.cancel().catch(() => undefined);
-    };
-    // The client would go on by itself, but from where the last connection *began*: what it had not
-    // delivered of before that would be missed.
-    const lost = (error: unknown): void => {
-      if (isClosed) return;
-      this.#options.log.debug('etcd: a watch ended', { why: reasonOf(error) });
-      close();
-      listener.lost();
-    };
-    watcher.on('data', ({ header, events }) => {
-      if (isClosed) return;
-      const changes = new Map<string, Entry | null>();
-      for (const { type, kv } of events) {
-        const isPut = type === 'Put';
-        const entry = isPut ? { value: kv.value, revision: Number(kv.mod_revision) } : null;
-        changes.set(kv.key.toString(), entry);
-      }
-      listener.changed(changes, Number(header.revision));
+    return watchEtcd({
+      open: async () => {
+        await this.#login?.ready(this.#client);
+        return this.#client.watchClient.watch();
+      },
+      range: this.#library.Range.prefix(prefix),
+      afterRevision,
+      listener,
+      onEnd: (error) => {
+        this.#login?.heard(error);
+        this.#options.log.debug('etcd: a watch ended', { why: reasonOf(error) });
+      },
     });
-    watcher.on('disconnected', lost);
-    watcher.on('error', lost);
-    return { close };
   }
 
   async grant(lastsMs: number): Promise<string | null> {
     const seconds = Math.ceil(lastsMs / 1000);
-    const granted = await this.#orNull(
-      'lease',
+    const granted = await this.#orNull('lease', () =>
       this.#client.leaseClient.leaseGrant({ TTL: seconds }, this.#deadline()),
     );
     return granted?.ID ?? null;
@@ -195,6 +226,7 @@ class EtcdEngine implements Engine {
     const { clock, deadlineMs } = this.#options;
     let stream: Awaited<ReturnType<Etcd3['leaseClient']['leaseKeepAlive']>>;
     try {
+      await this.#login?.ready(this.#client);
       stream = await this.#client.leaseClient.leaseKeepAlive(this.#deadline());
     } catch {
       return 'unknown';
@@ -206,7 +238,10 @@ class EtcdEngine implements Engine {
         resolve(result);
       };
       stream.on('data', ({ TTL }) => end(Number(TTL) > 0 ? 'alive' : 'gone'));
-      stream.on('error', () => end('unknown'));
+      stream.on('error', (error) => {
+        this.#login?.heard(error);
+        end('unknown');
+      });
       stream.on('end', () => end('unknown'));
       stream.write({ ID: lease });
     });
@@ -215,27 +250,31 @@ class EtcdEngine implements Engine {
   }
 
   async revoke(lease: string): Promise<void> {
-    await this.#client.leaseClient
-      .leaseRevoke({ ID: lease }, this.#deadline())
-      .catch(() => undefined);
+    try {
+      await this.#login?.ready(this.#client);
+      await this.#client.leaseClient.leaseRevoke({ ID: lease }, this.#deadline());
+    } catch (error) {
+      this.#login?.heard(error);
+    }
   }
 
   async close(): Promise<void> {
     this.#client.close();
   }
 
-  /** gRPC counts deadlines by the time of day. */
   #deadline(): { deadline: number } {
-    return { deadline: Date.now() + this.#options.deadlineMs };
+    return deadlineIn(this.#options.deadlineMs);
   }
 
   /** Null where nobody answers: for what may be asked again. */
-  async #orNull<T>(service: Service, answer: Promise<T>): Promise<T | null> {
+  async #orNull<T>(service: Service, ask: () => Promise<T>): Promise<T | null> {
     try {
-      const given = await answer;
+      await this.#login?.ready(this.#client);
+      const given = await ask();
       this.#note(service, null);
       return given;
     } catch (error) {
+      this.#login?.heard(error);
       this.#note(service, reasonOf(error));
       return null;
     }
@@ -262,13 +301,17 @@ interface RangeResponse {
   };
 }
 
-/** What the comparisons found: one answer for each key, in order. */
-function currentOf(keys: readonly string[], responses: readonly unknown[]): Changes {
-  const current = new Map<string, Entry | null>();
+/** What the comparisons found, as of this revision: one answer for each key, in order. */
+function currentOf(
+  keys: readonly string[],
+  responses: readonly unknown[],
+  revision: number,
+): Changes {
+  const current = new Map<string, Entry | Absence>();
   for (const [index, key] of keys.entries()) {
     const kv = (responses[index] as RangeResponse | undefined)?.response_range?.kvs?.[0];
-    const entry = kv === undefined ? null : { value: kv.value, revision: Number(kv.mod_revision) };
-    current.set(key, entry);
+    if (kv === undefined) current.set(key, { value: null, revision });
+    else current.set(key, { value: kv.value, revision: Number(kv.mod_revision) });
   }
   return current;
 }
@@ -277,12 +320,7 @@ function isFull(reason: string): boolean {
   return reason.includes('space exceeded');
 }
 
-function isRefusal(error: unknown): boolean {
-  const code = (error as { code?: unknown } | null)?.code;
-  const message = error instanceof Error ? error.message : '';
-  return (typeof code === 'number' && REFUSALS.has(code)) || /lease not found/.test(message);
-}
-
 function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message.slice(0, 200) : 'unknown';
+  const message = error instanceof Error ? error.message : 'unknown';
+  return message.replace(/\.? Resolution note: *$/, '').slice(0, 200);
 }

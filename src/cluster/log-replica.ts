@@ -17,7 +17,7 @@ import {
   type LogKeys,
   type ParsedKey,
 } from './cluster-keys.ts';
-import type { Changes, Engine, Entry, Transaction, Watch } from './engine.ts';
+import type { Absence, Changes, Engine, Entry, Transaction, Watch } from './engine.ts';
 
 export interface Copying {
   readonly region: number;
@@ -37,11 +37,6 @@ export interface Written {
   readonly failed: boolean;
 }
 
-interface Known {
-  readonly revision: number;
-  readonly value: Uint8Array | null;
-}
-
 const WATCH_RETRY_MS = 200;
 
 export class LogReplica {
@@ -51,7 +46,7 @@ export class LogReplica {
   readonly #engine: Engine;
   readonly #log: Logger;
   readonly #retryAfter: (delayMs: number, task: () => void) => void;
-  readonly #known = new Map<string, Known>();
+  readonly #known = new Map<string, Entry | Absence>();
   readonly #marks = new Map<string, Bitset>();
   readonly #lost = new Map<string, Bitset>();
   readonly #nodes = new Set<string>();
@@ -63,7 +58,6 @@ export class LogReplica {
   #revision = 0;
   /** A sync bit was cleared, or a node came or went, so often. */
   #epoch = 0;
-  /** When marks last changed. */
   #marksRevision = 0;
   copying: Copying | null = null;
   wanted: readonly number[] = [];
@@ -91,9 +85,18 @@ export class LogReplica {
     return this.#revision;
   }
 
-  /** Of the last change of any mark that is known. */
+  /** When any mark changed last, as far as is known: not before that, but maybe after it. */
   get marksRevision(): number {
     return this.#marksRevision;
+  }
+
+  /**
+   * With which revision the last of a node's marks was stored. Exact, and seen by every node: what
+   * one waits for until the log's device holds it, another one knows to write.
+   */
+  markedAt(node: string): number {
+    const keys = this.chunksOf('mark', node).map((chunk) => this.keys.marks(node, chunk));
+    return keys.reduce((latest, key) => Math.max(latest, this.revisionOf(key)), 0);
   }
 
   get epoch(): number {
@@ -176,16 +179,15 @@ export class LogReplica {
   async load(): Promise<boolean> {
     const snapshot = await this.#engine.read(this.keys.prefix);
     if (snapshot === null || this.#isClosed) return false;
-    const changes = new Map<string, Entry | null>(snapshot.entries);
+    const { revision } = snapshot;
+    const changes = new Map<string, Entry | Absence>(snapshot.entries);
     for (const [key, known] of this.#known) {
-      if (known.value !== null && known.revision <= snapshot.revision && !changes.has(key)) {
-        changes.set(key, null);
-      }
+      if (known.value !== null && !changes.has(key)) changes.set(key, { value: null, revision });
     }
-    this.#apply(changes, snapshot.revision);
+    this.#apply(changes, revision);
     this.#watch?.close();
-    this.#watch = this.#engine.watch(this.keys.prefix, snapshot.revision, {
-      changed: (seen, revision) => this.adopt(seen, revision),
+    this.#watch = this.#engine.watch(this.keys.prefix, revision, {
+      changed: (seen, at) => this.adopt(seen, at),
       lost: () => this.#follow(),
     });
     return true;
@@ -206,10 +208,10 @@ export class LogReplica {
 
   /** What our own transaction did. */
   committed(transaction: Transaction, revision: number): void {
-    const changes = new Map<string, Entry | null>();
+    const changes = new Map<string, Entry | Absence>();
     for (const { key, value } of transaction.puts) changes.set(key, { value, revision });
-    for (const key of transaction.deletes) changes.set(key, null);
-    this.#apply(changes, revision, false);
+    for (const key of transaction.deletes) changes.set(key, { value: null, revision });
+    this.#apply(changes, null);
   }
 
   /**
@@ -218,16 +220,11 @@ export class LogReplica {
    * of them: `load` is needed.
    */
   found(current: Changes): boolean {
-    const changes = new Map<string, Entry | null>();
-    for (const [key, entry] of current) {
-      // When an absent key went away is not told; the watch tells it in its place.
-      if (entry !== null) changes.set(key, entry);
-      else if (this.revisionOf(key) !== 0) changes.set(key, null);
-    }
+    const changes = new Map(current);
     const { members } = this.keys;
     const isComplete = (changes.get(members)?.revision ?? 0) <= this.revisionOf(members);
     if (!isComplete) changes.delete(members);
-    this.#apply(changes, this.#revision, false);
+    this.#apply(changes, null);
     return isComplete;
   }
 
@@ -244,27 +241,26 @@ export class LogReplica {
     });
   }
 
-  /** `isComplete`: there was nothing else up to this revision. */
-  #apply(changes: Changes, revision: number, isComplete = true): void {
+  /** `completeTo`: there was nothing else up to this revision. Null: there may have been. */
+  #apply(changes: Changes, completeTo: number | null): void {
     if (this.#isClosed) return;
     const epochBefore = this.#epoch;
     let isNews = false;
-    for (const [key, entry] of changes) {
+    for (const [key, change] of changes) {
       const known = this.#known.get(key);
-      const at = entry?.revision ?? Math.max(revision, known?.revision ?? 0);
-      if (known !== undefined && known.revision > at) continue;
-      if (known !== undefined && known.revision === at && known.value !== null) {
-        if (entry !== null) continue;
-      }
-      this.#known.set(key, { revision: at, value: entry?.value ?? null });
-      this.#adopt(key, entry?.value ?? null, at);
+      // An answer that is late tells of a key what a watch has told better meanwhile.
+      if (known !== undefined && known.revision >= change.revision) continue;
+      this.#known.set(key, change);
+      const wasThere = known !== undefined && known.value !== null;
+      if (change.value === null && !wasThere) continue;
+      this.#adopt(key, change.value, change.revision);
       if (key.startsWith(`${this.keys.prefix}mark/`)) {
-        this.#marksRevision = Math.max(this.#marksRevision, at);
+        this.#marksRevision = Math.max(this.#marksRevision, change.revision);
       }
       isNews = true;
     }
-    if (isComplete && revision > this.#revision) {
-      this.#revision = revision;
+    if (completeTo !== null && completeTo > this.#revision) {
+      this.#revision = completeTo;
       isNews = true;
     }
     if (isNews || this.#epoch !== epochBefore) this.#notify();

@@ -9,6 +9,7 @@
 import { assert } from '../base/assert.ts';
 import type { Clock, Timer } from '../base/clock.ts';
 import type {
+  Absence,
   Changes,
   CommitOutcome,
   Engine,
@@ -64,21 +65,21 @@ export class MemoryStore {
   commit({ compares, puts, deletes }: Transaction): CommitOutcome {
     const isMet = [...compares].every(([key, revision]) => this.#revisionOf(key) === revision);
     if (!isMet) {
-      const current = new Map([...compares.keys()].map((key) => [key, this.#entryOf(key)]));
+      const current = new Map([...compares.keys()].map((key) => [key, this.#stateOf(key)]));
       return { kind: 'conflict', current };
     }
     if (puts.some(({ lease }) => lease !== undefined && !this.#leases.has(lease))) {
       return { kind: 'refused', reason: 'lease has ended' };
     }
     const revision = this.#revision + 1;
-    const changes = new Map<string, Entry | null>();
+    const changes = new Map<string, Entry | Absence>();
     for (const { key, value, lease } of puts) {
       this.#entries.set(key, { value: value.slice(), revision, lease: lease ?? null });
-      changes.set(key, this.#entryOf(key));
+      changes.set(key, this.#stateOf(key));
     }
     for (const key of deletes) {
       assert(!changes.has(key), `Key "${key}" is put and deleted at once`);
-      if (this.#entries.delete(key)) changes.set(key, null);
+      if (this.#entries.delete(key)) changes.set(key, { value: null, revision });
     }
     if (changes.size > 0) this.#publish(changes, revision);
     return { kind: 'done', revision: this.#revision };
@@ -109,10 +110,13 @@ export class MemoryStore {
     if (lease === undefined) return;
     lease.timer.cancel();
     this.#leases.delete(id);
-    const changes = new Map<string, null>();
-    for (const [key, entry] of this.#entries) if (entry.lease === id) changes.set(key, null);
+    const revision = this.#revision + 1;
+    const changes = new Map<string, Absence>();
+    for (const [key, entry] of this.#entries) {
+      if (entry.lease === id) changes.set(key, { value: null, revision });
+    }
     for (const key of changes.keys()) this.#entries.delete(key);
-    if (changes.size > 0) this.#publish(changes, this.#revision + 1);
+    if (changes.size > 0) this.#publish(changes, revision);
   }
 
   #endAfter(id: string, lastsMs: number): Timer {
@@ -123,12 +127,13 @@ export class MemoryStore {
     return this.#entries.get(key)?.revision ?? 0;
   }
 
-  #entryOf(key: string): Entry | null {
+  #stateOf(key: string): Entry | Absence {
     const entry = this.#entries.get(key);
-    return entry === undefined ? null : { value: entry.value, revision: entry.revision };
+    if (entry === undefined) return { value: null, revision: this.#revision };
+    return { value: entry.value, revision: entry.revision };
   }
 
-  #publish(changes: ReadonlyMap<string, Entry | null>, revision: number): void {
+  #publish(changes: Changes, revision: number): void {
     this.#revision = revision;
     for (const { prefix, notify } of this.#watchers) {
       const seen = [...changes].filter(([key]) => key.startsWith(prefix));

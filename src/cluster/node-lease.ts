@@ -110,7 +110,9 @@ export class NodeLease {
     const reason = this.#options.engine.problem ?? 'no answer in time';
     const problem = `the store does not give a lease: ${reason}`;
     return new UserError('store-unreachable', `Cannot take node name "${node}": ${problem}`, {
-      hint: 'Is the address given with --etcd that of a running etcd, and is there an alarm?',
+      hint:
+        'Is --etcd the address of a running etcd, does it want https, a certificate or a user, ' +
+        'and is there an alarm?',
     });
   }
 

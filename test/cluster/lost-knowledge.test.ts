@@ -90,6 +90,26 @@ t.test('a conflict tells of a node that comes, before its marks are known', asyn
   t.match(JSON.parse(Buffer.from(stored(bed, KEYS.copying)).toString()), { region: 1, node: 'b' });
 });
 
+t.test('an answer that is late does not undo what a watch has told meanwhile', async (t) => {
+  const { replica } = new Bed();
+  const mark = KEYS.marks('a', 0);
+  const there = (key: string, revision: number) => [key, { value: bits(1), revision }] as const;
+  const gone = (key: string, revision: number) => [key, { value: null, revision }] as const;
+  replica.adopt(new Map([there(mark, 5), there(KEYS.sync(0), 5)]), 5);
+  // Our transaction found it gone at 6; it was stored again at 8, which the watch told first.
+  replica.adopt(new Map([gone(mark, 6)]), 6);
+  replica.adopt(new Map([there(mark, 8)]), 8);
+  replica.found(new Map([gone(mark, 7)]));
+  t.equal(replica.revisionOf(mark), 8);
+  t.ok(replica.isMarked('a', 1));
+  // Ours took it away at 9, somebody stored it again at 10.
+  const plan = new Plan(replica).delete(mark);
+  replica.adopt(new Map([there(mark, 10)]), 10);
+  replica.committed(plan, 9);
+  t.equal(replica.revisionOf(mark), 10);
+  t.notOk(replica.isClean(1), 'it is marked, and must not be called clean');
+});
+
 function stored({ store }: Bed, key: string): Uint8Array {
   return store.read(key).entries.get(key)!.value;
 }

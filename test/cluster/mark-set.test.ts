@@ -33,7 +33,7 @@ t.test('a mark that lingered and was taken over is not stored anew', async (t) =
   marks.clear(4, LONG_MS);
   marks.add(6);
   t.equal(bits(), 0b1110000, 'it lingers');
-  replica.adopt(new Map([[key, null]]), 2);
+  replica.adopt(new Map([[key, { value: null, revision: 2 }]]), 2);
   marks.recheck();
   t.equal(bits(), 0b1100000, 'somebody else may be copying region 4 by now');
   marks.add(4);

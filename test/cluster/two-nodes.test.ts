@@ -107,6 +107,35 @@ t.test('a node waits for the writer, whose lease was in doubt for a moment', asy
   t.same(cluster.violations, []);
 });
 
+t.test('a node that missed a mark’s end does not wait for the writer to hear of it', async (t) => {
+  const implementation = 'clustered-disk';
+  let onEvent = (): void => undefined;
+  const { cluster, a, b } = await started({
+    ...{ seed: '8', implementation, nosync: true },
+    onEvent: () => onEvent(),
+  });
+  await cluster.pass(3000);
+  t.equal(cluster.replica.writer?.node, 'a');
+  await cluster.until(a.write(3));
+  onEvent = () => {
+    b.isPartitioned ||= !cluster.replica.markers.includes('a');
+  };
+  while (!b.isPartitioned) {
+    t.equal(await cluster.until(b.write(5)), 0);
+    await cluster.pass(200);
+  }
+  onEvent = () => undefined;
+  // Of another log: the store goes on, and nobody tells of it here.
+  const put = { key: 'another', value: new Uint8Array(0) };
+  cluster.store.commit({ compares: new Map(), puts: [put], deletes: [] });
+  await cluster.pass(300);
+  b.isPartitioned = false;
+  await cluster.pass(300);
+  t.ok(cluster.replica.isMarked('b', 5), 'nothing has to be stored');
+  t.equal(await cluster.until(b.write(5), LEASE_MS), 0);
+  t.same(cluster.violations, []);
+});
+
 /** By its own clock the lease may have ended; the store lets it last. */
 async function inDoubt(cluster: SimCluster, node: SimNode): Promise<void> {
   node.areRenewalsLost = true;
