@@ -19,11 +19,13 @@ interface MemberStatus {
 
 export class EtcdMember {
   readonly url: string;
+  readonly #healthUrl: string;
   readonly #args: readonly string[];
   #child: ChildProcess | null = null;
 
-  constructor(url: string, args: readonly string[]) {
+  constructor(url: string, healthUrl: string, args: readonly string[]) {
     this.url = url;
+    this.#healthUrl = healthUrl;
     this.#args = args;
   }
 
@@ -55,7 +57,7 @@ export class EtcdMember {
 
   async isHealthy(): Promise<boolean> {
     try {
-      const response = await fetch(`${this.url}/health`, { signal: inTime() });
+      const response = await fetch(`${this.#healthUrl}/health`, { signal: inTime() });
       return ((await response.json()) as { health?: unknown }).health === 'true';
     } catch {
       return false;
@@ -78,24 +80,44 @@ export class EtcdMember {
   }
 }
 
+export interface EtcdOptions {
+  readonly members?: number;
+  readonly args?: readonly string[];
+  /** A folder of `scripts/make-certificates`: clients speak TLS, and have a certificate. */
+  readonly certificates?: string;
+}
+
+function tlsArgs(certificates: string): string[] {
+  const path = (name: string): string => join(certificates, name);
+  return [
+    ...['--cert-file', path('server-cert.pem'), '--key-file', path('server-key.pem')],
+    ...['--client-cert-auth', '--trusted-ca-file', path('ca-cert.pem')],
+  ];
+}
+
 /** A cluster of so many members, ready for clients. */
 export async function startEtcd(
   scope: TestScope,
   directory: string,
-  options: { readonly members?: number; readonly args?: readonly string[] } = {},
+  options: EtcdOptions = {},
 ): Promise<EtcdMember[]> {
+  const { certificates } = options;
   const count = options.members ?? 1;
-  const ports = await freePorts(count * 2);
+  const ports = await freePorts(count * 3);
   const urlOf = (port: number): string => `http://127.0.0.1:${port}`;
-  const peers = ports.slice(count).map(urlOf);
+  const peers = ports.slice(count, 2 * count).map(urlOf);
   const cluster = peers.map((peer, index) => `m${index}=${peer}`).join(',');
   const members = peers.map((peer, index) => {
-    const url = urlOf(ports[index]!);
-    const member = new EtcdMember(url, [
+    const plain = urlOf(ports[index]!);
+    const url = certificates === undefined ? plain : plain.replace('http:', 'https:');
+    const health = urlOf(ports[2 * count + index]!);
+    const member = new EtcdMember(url, health, [
       ...['--name', `m${index}`, '--data-dir', join(directory, `etcd${index}`)],
       ...['--listen-client-urls', url, '--advertise-client-urls', url],
       ...['--listen-peer-urls', peer, '--initial-advertise-peer-urls', peer],
-      ...['--initial-cluster', cluster, ...(options.args ?? [])],
+      ...['--initial-cluster', cluster, '--listen-metrics-urls', health],
+      ...(certificates === undefined ? [] : tlsArgs(certificates)),
+      ...(options.args ?? []),
     ]);
     scope.teardown(() => member.kill());
     member.start();

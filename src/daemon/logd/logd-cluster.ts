@@ -1,24 +1,24 @@
 /** The cluster's side of a log server: the options understood, etcd connected, the lease taken. */
 
 import type { Clock } from '../../base/clock.ts';
-import { UserError } from '../../base/failure.ts';
 import type { Logger } from '../../base/log.ts';
 import type { ClusterContext } from '../../cluster/cluster-context.ts';
 import type { Engine } from '../../cluster/engine.ts';
 import { MemoryEngine, MemoryStore } from '../../cluster/memory-engine.ts';
 import { NodeLease } from '../../cluster/node-lease.ts';
+import { badOption } from './bad-option.ts';
+import { type EtcdAccess, type EtcdOptions, planEtcd } from './etcd-access.ts';
 import type { ClusterStatus } from './logd-status.ts';
 import { hasProcessEnded, processIdentity } from './process-identity.ts';
 
-export interface ClusterOptions {
-  readonly etcd?: string;
+export interface ClusterOptions extends EtcdOptions {
   readonly node?: string;
   readonly leaseSeconds?: string;
 }
 
 export interface ClusterPlan {
-  /** None: the store is in this process, and gone with it. */
-  readonly hosts: readonly string[];
+  /** Null: the store is in this process, and gone with it. */
+  readonly etcd: EtcdAccess | null;
   readonly node: string;
   readonly leaseMs: number;
 }
@@ -30,13 +30,25 @@ const LEASE_SECONDS_MAX = 600;
 const NODE_LENGTH_MAX = 64;
 /** How long etcd may take over an answer. */
 const ANSWER_MS_MAX = 1000;
-const ALONE: ClusterPlan = { hosts: [], node: 'local', leaseMs: LEASE_SECONDS_DEFAULT * 1000 };
+const ALONE: ClusterPlan = { etcd: null, node: 'local', leaseMs: LEASE_SECONDS_DEFAULT * 1000 };
+
+const OPTIONS_WITH_ETCD = [
+  ['node', '--node'],
+  ['leaseSeconds', '--lease'],
+  ['etcdCacert', '--etcd-cacert'],
+  ['etcdCert', '--etcd-cert'],
+  ['etcdKey', '--etcd-key'],
+  ['etcdUser', '--etcd-user'],
+] as const;
 
 /** @throws UserError naming the option. */
-export function planCluster({ etcd, node, leaseSeconds }: ClusterOptions): ClusterPlan {
+export function planCluster(options: ClusterOptions, environment: NodeJS.ProcessEnv): ClusterPlan {
+  const { etcd, node, leaseSeconds } = options;
   if (etcd === undefined) {
-    if (node === undefined && leaseSeconds === undefined) return ALONE;
-    throw badOption('--node and --lease are given without --etcd, which they require');
+    const given = OPTIONS_WITH_ETCD.filter(([key]) => options[key] !== undefined);
+    if (given.length === 0) return ALONE;
+    const names = given.map(([, name]) => name).join(', ');
+    throw badOption(`${names} given without --etcd URL, which is required then`);
   }
   if (node === undefined) throw badOption('--etcd is given without --node NAME, which it requires');
   if (!/^[\x21-\x7e]+$/.test(node) || node.length > NODE_LENGTH_MAX) {
@@ -50,7 +62,7 @@ export function planCluster({ etcd, node, leaseSeconds }: ClusterOptions): Clust
       `--lease is "${leaseSeconds}", must be ${LEASE_SECONDS_MIN} to ${LEASE_SECONDS_MAX} seconds`,
     );
   }
-  return { hosts: etcd.split(',').map(parseHost), node, leaseMs: seconds * 1000 };
+  return { etcd: planEtcd(etcd, options, environment), node, leaseMs: seconds * 1000 };
 }
 
 export interface JoinOptions {
@@ -62,10 +74,10 @@ export interface JoinOptions {
 
 /** @throws UserError where etcd does not answer, or the node's name is somebody else's. */
 export async function joinCluster(
-  { hosts, node, leaseMs }: ClusterPlan,
+  { etcd, node, leaseMs }: ClusterPlan,
   { clock, log, stopped }: JoinOptions,
 ): Promise<ClusterContext> {
-  const engine = await connect(hosts, { clock, log });
+  const engine = await connect(etcd, { clock, log });
   const lease = new NodeLease({
     engine,
     clock,
@@ -91,37 +103,25 @@ export async function joinCluster(
 
 /** etcd's client is loaded only where there is an etcd. */
 async function connect(
-  hosts: readonly string[],
+  access: EtcdAccess | null,
   { clock, log }: { readonly clock: Clock; readonly log: Logger },
 ): Promise<Engine> {
-  if (hosts.length === 0) return new MemoryEngine(new MemoryStore(clock), clock);
+  if (access === null) return new MemoryEngine(new MemoryStore(clock), clock);
+  // gRPC names a server by its address, of which Node warns whoever starts this.
+  process.noDeprecation = true;
   const { connectEtcd } = await import('../../cluster/etcd-engine.ts');
-  return connectEtcd({ hosts, clock, log, deadlineMs: ANSWER_MS_MAX });
+  return connectEtcd({ ...access, clock, log, deadlineMs: ANSWER_MS_MAX });
 }
 
 export function describeCluster(plan: ClusterPlan, context: ClusterContext): ClusterStatus | null {
   const { lease, counters, engine } = context;
-  if (plan.hosts.length === 0) return null;
+  if (plan.etcd === null) return null;
   return {
     node: plan.node,
-    etcd: plan.hosts,
+    etcd: plan.etcd.hosts,
     leaseMs: plan.leaseMs,
     leaseRemainingMs: Math.floor(lease.remainingMs),
     problem: engine.problem,
     ...counters,
   };
-}
-
-function parseHost(text: string): string {
-  const match = /^(https?:\/\/)?([^/:\s]+|\[[^\]\s]+\]):([0-9]{1,5})\/?$/.exec(text);
-  if (match === null || Number(match[3]) > 65_535) {
-    throw badOption(
-      `--etcd has "${text.slice(0, 80)}", must be http://HOST:PORT, with commas between`,
-    );
-  }
-  return `${match[1] ?? 'http://'}${match[2]}:${match[3]}`;
-}
-
-function badOption(problem: string): UserError {
-  return new UserError('bad-logd-option', `Cannot serve logs: ${problem}`);
 }

@@ -41,7 +41,7 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const { logJson: json, verbose } = options;
   const log = await createLogger({ json, verbose, statusLine: null });
   const path = logSocketOf(options.socket, process.env);
-  const plan = planCluster(options);
+  const plan = planCluster(options, process.env);
   const context = await joinCluster(plan, { clock, log, stopped: signals.first });
   const remote: RemoteDevices = new Set();
   const around = surroundings({ clock, log, create: options.create, remote });
