@@ -95,9 +95,16 @@ class SecureEtcd {
   }
 }
 
-t.test('a log server with certificates and a user, and with wrong ones', async (t) => {
+t.test('an etcd with TLS, certificates and users', async (t) => {
   const etcd = await SecureEtcd.start(t);
   if (etcd === null) return;
+  await t.test('right options, and wrong ones', (t) => tryOptions(t, etcd));
+  await t.test('tokens end, users change, etcd starts anew: a node notices none of it', (t) =>
+    outliveTokens(t, etcd),
+  );
+});
+
+async function tryOptions(t: Test, etcd: SecureEtcd): Promise<void> {
   const cwd = tempDir(t);
   const logd = startCommand(t, ['logd', ...etcd.words()], { cwd });
   await logd.says(/^ready:/m);
@@ -125,11 +132,9 @@ t.test('a log server with certificates and a user, and with wrong ones', async (
     t.match(refused.stderr, /Cannot take node name "a"/);
   });
   await Promise.all(tries);
-});
+}
 
-t.test('tokens end, users change, etcd starts anew: a node notices none of it', async (t) => {
-  const etcd = await SecureEtcd.start(t);
-  if (etcd === null) return;
+async function outliveTokens(t: Test, etcd: SecureEtcd): Promise<void> {
   const engine = await etcd.connect(t);
   const lease = await engine.grant(600_000);
   t.not(lease, null);
@@ -154,7 +159,7 @@ t.test('tokens end, users change, etcd starts anew: a node notices none of it', 
   await waitUntil('it is there', () => etcd.member.isHealthy());
   await put('after a start');
   await waitUntil('the lease is kept', async () => (await engine.keepAlive(lease!)) === 'alive');
-});
+}
 
 /** As whoever follows a log: after each end of a watch all is read, and watched from there. */
 class Follower implements WatchListener {
