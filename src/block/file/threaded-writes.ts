@@ -46,9 +46,9 @@ export class ThreadedWrites {
 
   /** It is large, and not hot; or it must follow one that is, be it that the thread has died. */
   takes(bio: Bio): boolean {
-    if (this.#pending.length > 0 && conflictsWith(bio, this.#pending)) return true;
     const isLarge = bio.count * SECTOR_SIZE >= THREADED_BYTES_MIN;
-    return isLarge && !bio.isHot && !this.#thread.isBroken;
+    if (isLarge && !bio.isHot && !this.#thread.isBroken) return true;
+    return this.#pending.length > 0 && conflictsWith(bio, this.#pending);
   }
 
   start(bio: Bio): void {
