@@ -164,10 +164,12 @@ t.test('the server is killed under a mounted file system, and started again', as
   const outcome = guest.outcome.finally(() => {
     ended = true;
   });
-  await waitUntil('the guest to write', () => ended || guest.hasMade('writing'));
+  const made = (mark: string): Promise<void> =>
+    waitUntil(`the guest: ${mark}`, () => ended || guest.hasMade(mark), GUEST_TIMEOUT_S * 1000);
+  await made('writing');
   await first.kill();
   t.strictSame(mirror.uncovered(), [], 'the log covers every difference between the legs');
-  await waitUntil('the guest to detach', () => ended || guest.hasMade('detached'));
+  await made('detached');
   const second = await mirror.serve();
   guest.make('restarted');
   const { status, output } = await outcome;
