@@ -15,7 +15,7 @@ import type { IoResult } from '../../base/errno.ts';
 import { SECTOR_SIZE } from '../../base/units.ts';
 import type { Bio } from '../bio.ts';
 import { nativeCalls } from './native-calls.ts';
-import { makeWriteRing, RING_SLOTS, slotOf } from './write-ring.ts';
+import { makeWriteRing, RING_SLOTS, slotOf, type WriteRing } from './write-ring.ts';
 
 /** Null: the thread has died, and the write was made in part at most. It may be made again. */
 export type Written = (bio: Bio, result: IoResult | null) => void;
@@ -28,7 +28,8 @@ interface Job {
 
 export class WriteThread {
   readonly #ring = makeWriteRing();
-  readonly #worker: Worker;
+  /** Null: it could not even begin. */
+  readonly #worker: Worker | null;
   /** In the ring, in order; then what has no room there. */
   readonly #jobs: Job[] = [];
   #submitted = 0;
@@ -42,11 +43,12 @@ export class WriteThread {
 
   /** `program`: for tests. */
   constructor(program = new URL('write-thread-loop.mjs', import.meta.url)) {
-    this.#worker = new Worker(program, { workerData: this.#ring, execArgv: [] });
-    this.#worker.unref();
-    // It never ends by itself; but where threads or memory run out it may not even begin.
-    this.#worker.on('error', () => undefined);
-    this.#worker.on('exit', () => this.#break());
+    this.#worker = startWorker(program, this.#ring);
+    this.#isBroken = this.#worker === null;
+    this.#worker?.unref();
+    // It never ends by itself; but memory may run out while it starts.
+    this.#worker?.on('error', () => undefined);
+    this.#worker?.on('exit', () => this.#break());
   }
 
   /** It has died: what it is given is not made. */
@@ -56,7 +58,7 @@ export class WriteThread {
 
   /** `onEnd` is called later, never from within. */
   write(fd: number, bio: Bio, onEnd: Written): void {
-    if (this.#jobs.length === 0) this.#worker.ref();
+    if (this.#jobs.length === 0) this.#worker?.ref();
     this.#jobs.push({ fd, bio, onEnd });
     if (this.#isBroken) void Promise.resolve().then(() => this.#break());
     else this.#submit();
@@ -64,7 +66,7 @@ export class WriteThread {
 
   /** For tests: ends the thread. */
   async stop(): Promise<void> {
-    await this.#worker.terminate();
+    await this.#worker?.terminate();
   }
 
   #submit(): void {
@@ -104,12 +106,21 @@ export class WriteThread {
     this.#completed = completed;
     // What is in the ring goes on while those that have ended are told.
     this.#submit();
-    if (this.#jobs.length === 0) this.#worker.unref();
+    if (this.#jobs.length === 0) this.#worker?.unref();
     for (const [index, { bio, onEnd }] of ended.entries()) onEnd(bio, outcomes[index]!);
   }
 
   #break(): void {
     this.#isBroken = true;
     for (const { bio, onEnd } of this.#jobs.splice(0)) onEnd(bio, null);
+  }
+}
+
+/** Null where the system has no thread left for us. */
+function startWorker(program: URL, ring: WriteRing): Worker | null {
+  try {
+    return new Worker(program, { workerData: ring, execArgv: [] });
+  } catch {
+    return null;
   }
 }

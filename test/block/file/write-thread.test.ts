@@ -149,3 +149,11 @@ t.test('a thread that dies: a write that comes meanwhile follows those to its pl
   });
   t.same(made, [LARGE, LARGE + 1, LARGE + 2], 'in the order in which they came');
 });
+
+t.test('a thread that cannot even begin is given nothing', async (t) => {
+  // As where the system has no thread left: Node throws at once.
+  const thread = new WriteThread(new URL('nowhere:'));
+  const unused = (): void => void t.fail('nothing was given');
+  const writes = new ThreadedWrites(-1, { thread, onEnd: unused, instead: unused });
+  t.equal(writes.takes(largeWrite(0, unused)), false);
+});
