@@ -67,7 +67,27 @@ export function logdCommand(end: (status: number) => void): Command {
           print(json, logs, () => logs.map(formatLog).join(''));
           end(0);
         }),
-    );
+    )
+    .addCommand(forgetCommand(end));
+}
+
+function forgetCommand(end: (status: number) => void): Command {
+  return queryCommand('forget')
+    .description('Let go of a log whose mirror is gone, and of its device, without waiting longer.')
+    .argument('<uuid>', 'the log')
+    .action(async (uuid: string, _options: QueryOptions, self: Command) => {
+      const { forgetLog } = await import('../daemon/logd/logd-status.ts');
+      const { socket, json } = await whereToAsk(self);
+      const result = await forgetLog(socket, uuid);
+      if (json) print(json, result, () => '');
+      if (result.kept > 0 || result.forgotten === 0) {
+        const problem = result.kept > 0 ? 'its mirror is connected' : 'it is not served here';
+        process.stderr.write(`nbd-mirror: Cannot forget log "${uuid}": ${problem}\n`);
+        end(1);
+        return;
+      }
+      end(0);
+    });
 }
 
 function queryCommand(name: string): Command {
@@ -77,12 +97,17 @@ function queryCommand(name: string): Command {
     .helpOption('-h, --help', 'print this');
 }
 
-/** `--socket` may stand before or behind the word. */
 async function ask(self: Command): Promise<{ status: LogServerStatus; json: boolean }> {
   const { askLogServer } = await import('../daemon/logd/logd-status.ts');
+  const { socket, json } = await whereToAsk(self);
+  return { status: await askLogServer(socket), json };
+}
+
+/** `--socket` may stand before or behind the word. */
+async function whereToAsk(self: Command): Promise<{ socket: string; json: boolean }> {
   const { logSocketOf } = await import('../daemon/logd/log-server-address.ts');
   const { socket, json } = self.optsWithGlobals<QueryOptions>();
-  return { status: await askLogServer(logSocketOf(socket, process.env)), json };
+  return { socket: logSocketOf(socket, process.env), json };
 }
 
 function print(json: boolean, value: unknown, format: () => string): void {

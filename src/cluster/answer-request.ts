@@ -37,12 +37,12 @@ export interface RequestOf {
   readonly request: UlogRequest;
 }
 
-/** Finds another mirror that has the log resumed, if there is one. */
-export type FindRival = () => Promise<LogInstance | null>;
+/** Resumes the log for this instance alone. Null: another mirror has it. */
+export type ResumeAlone = <T>(resume: () => Awaitable<T>) => Promise<T | null>;
 
 export function answerRequest(
   { instance, request }: RequestOf,
-  findRival: FindRival,
+  resumeAlone: ResumeAlone,
 ): Awaitable<Given> {
   const { log } = instance;
   const wrong = regionsOf(request).find((region) => region >= log.regionCount);
@@ -63,7 +63,7 @@ export function answerRequest(
     case ULOG_LEASE:
       return success(encodeLease(log.lease?.() ?? { remainingMs: null, epoch: 0 }));
     case ULOG_RESUME:
-      return resume(instance, findRival);
+      return resume(log, resumeAlone);
     case ULOG_PRESUSPEND:
       return andThen(log.presuspend(), outcome);
     case ULOG_POSTSUSPEND:
@@ -74,9 +74,9 @@ export function answerRequest(
   }
 }
 
-async function resume(instance: LogInstance, findRival: FindRival): Promise<Given> {
-  if ((await findRival()) !== null) return refusal(EBUSY);
-  return outcome(await instance.log.resume({ again: instance.log.isLive }));
+async function resume(log: ServedLog, resumeAlone: ResumeAlone): Promise<Given> {
+  const result = await resumeAlone(() => log.resume({ again: log.isLive }));
+  return result === null ? refusal(EBUSY) : outcome(result);
 }
 
 function ofLiveLog(log: ServedLog, request: UlogRequest): Awaitable<Given> {

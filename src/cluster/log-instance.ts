@@ -37,7 +37,8 @@ export interface Answer {
 export type Given = Answer | NoAnswer;
 
 interface Pending {
-  readonly message: UlogMessage;
+  /** Null: no request, but nothing may overtake it. */
+  readonly message: UlogMessage | null;
   readonly answer: Promise<Given>;
 }
 
@@ -93,6 +94,7 @@ export class LogInstance {
   #changing = 0;
   #lastSeq: number | null = null;
   #isClosing = false;
+  #isResuming = false;
 
   constructor(options: LogInstanceOptions) {
     this.uuid = options.uuid;
@@ -105,6 +107,21 @@ export class LogInstance {
   /** `suspended` also before the first resume. */
   get state(): 'suspended' | 'resumed' {
     return this.log.isLive ? 'resumed' : 'suspended';
+  }
+
+  /** Resumed, or about to be. */
+  get isInUse(): boolean {
+    return this.#isResuming || this.log.isLive;
+  }
+
+  /** From here on no other instance of the log may be resumed. Ends as the work does. */
+  async resuming<T>(work: () => Awaitable<T>): Promise<T> {
+    this.#isResuming = true;
+    try {
+      return await work();
+    } finally {
+      this.#isResuming = false;
+    }
   }
 
   /** False: it was overtaken by one that was sent later. */
@@ -138,23 +155,22 @@ export class LogInstance {
     const inTurn = (): Awaitable<Given> => (this.#isClosing ? NO_ANSWER : carryOut());
     const answer = latest === null ? carryOut() : latest.answer.then(inTurn);
     if (!isPromise(answer)) return answer;
-    const pending: Pending = { message, answer };
-    const isChange = !OVERTAKEN.has(message.requestType);
-    this.#latest = pending;
-    if (isChange) this.#changing += 1;
-    void answer.finally(() => {
-      if (isChange) this.#changing -= 1;
-      if (this.#latest === pending) this.#latest = null;
-    });
+    this.#waitFor({ message, answer }, { isChange: !OVERTAKEN.has(message.requestType) });
     return answer;
   }
 
-  /** The mirror is gone for good. False: the log is kept for it all the same. */
-  async orphaned(): Promise<boolean> {
-    await this.#latest?.answer;
-    if (this.log.orphaned === undefined) return false;
-    await this.log.orphaned();
-    return true;
+  /**
+   * Its mirror has gone for good: what others wait for is left. In its turn, so that a mirror that
+   * comes back all the same resumes a log that was left, and none that is about to be.
+   */
+  async orphaned(isStillGone: () => boolean): Promise<void> {
+    const before = this.#latest?.answer ?? Promise.resolve();
+    const left = before.then(async (): Promise<NoAnswer> => {
+      if (isStillGone() && !this.#isClosing) await this.log.orphaned?.();
+      return NO_ANSWER;
+    });
+    this.#waitFor({ message: null, answer: left }, { isChange: true });
+    await left;
   }
 
   /** The log is let go of when its last request has ended; one that waits is not answered. */
@@ -164,9 +180,19 @@ export class LogInstance {
     await this.#latest?.answer;
     await this.log.destroy();
   }
+
+  #waitFor(pending: Pending, { isChange }: { readonly isChange: boolean }): void {
+    this.#latest = pending;
+    if (isChange) this.#changing += 1;
+    void pending.answer.finally(() => {
+      if (isChange) this.#changing -= 1;
+      if (this.#latest === pending) this.#latest = null;
+    });
+  }
 }
 
 /** The same request, sent again; its number is another one. */
-function isSame(one: UlogMessage, other: UlogMessage): boolean {
+function isSame(one: UlogMessage | null, other: UlogMessage): boolean {
+  if (one === null) return false;
   return one.requestType === other.requestType && Buffer.compare(one.data, other.data) === 0;
 }

@@ -29,7 +29,7 @@ import {
   type UlogRequest,
   ulogTypeName,
 } from '../dirtylog/userspace/ulog-payloads.ts';
-import { answerRequest } from './answer-request.ts';
+import { answerRequest, type ResumeAlone } from './answer-request.ts';
 import {
   type Answer,
   type Given,
@@ -44,8 +44,19 @@ import { type LogDescription, type LogImplementation, NO_ANSWER } from './served
 export interface LogServerOptions {
   readonly implementations: readonly LogImplementation[];
   readonly log: Logger;
-  /** A mirror that has been gone so long does not come back. Absent: it may, at any time. */
-  readonly orphans?: { readonly clock: Clock; readonly afterMs: number };
+  /** When a mirror that has gone does not come back any more. Absent: it may, at any time. */
+  readonly orphans?: OrphanOptions;
+}
+
+export interface OrphanOptions {
+  readonly clock: Clock;
+  /** Of a log that others wait for. */
+  readonly sharedAfterMs: number;
+  /**
+   * Of one that nobody else asks for. What it costs to keep it is a device that stays locked. What
+   * it costs to forget it: a kernel's mirror whose bridge comes back later finds no log.
+   */
+  readonly localAfterMs: number;
 }
 
 /** What fits the type's eight bits. */
@@ -60,7 +71,7 @@ export class LogServer {
   readonly #open = new Set<LogClient>();
   /** By their type; refused ones too. */
   readonly #requestCounts: number[] = Array<number>(REQUEST_TYPES).fill(0);
-  /** For each mirror that has gone, until it is given up. */
+  /** For each log whose mirror has gone, until it is given up. */
   readonly #patience = new Set<Timer>();
   #isStopping = false;
 
@@ -75,23 +86,45 @@ export class LogServer {
   /** The mirror may come back, on another connection; its logs are kept for it, for a while. */
   disconnected(client: LogClient): void {
     this.#open.delete(client);
+    for (const instance of this.#instances.values()) {
+      if (instance.client === client) this.#keepForAWhile(instance);
+    }
+  }
+
+  #keepForAWhile(instance: LogInstance): void {
     const { orphans } = this.#options;
-    const left = [...this.#instances.values()].filter((instance) => instance.client === client);
-    if (orphans === undefined || left.length === 0 || this.#isStopping) return;
-    const timer = orphans.clock.after(orphans.afterMs, () => {
+    if (orphans === undefined || this.#isStopping) return;
+    const { client, log } = instance;
+    const { clock, sharedAfterMs, localAfterMs } = orphans;
+    const afterMs = log.orphaned === undefined ? localAfterMs : sharedAfterMs;
+    const timer = clock.after(afterMs, () => {
       this.#patience.delete(timer);
-      for (const instance of left) if (instance.client === client) void this.#giveUp(instance);
+      if (instance.client === client) void this.#giveUp(instance);
     });
     this.#patience.add(timer);
   }
 
-  /** Its mirror has gone for good. One that came back all the same would begin anew. */
+  /**
+   * Forgets the instances of a log whose mirrors have gone, without waiting any longer. How many:
+   * of what remains the mirror is there.
+   */
+  async forget(uuid: string): Promise<{ readonly forgotten: number; readonly kept: number }> {
+    const named = [...this.#instances.values()].filter((instance) => instance.uuid === uuid);
+    const gone = named.filter(({ client }) => !this.#open.has(client));
+    await Promise.all(gone.map((instance) => this.#giveUp(instance)));
+    const kept = named.filter((instance) => this.#instances.get(keyOf(instance)) === instance);
+    return { forgotten: named.length - kept.length, kept: kept.length };
+  }
+
+  /** Its mirror has gone for good. One that comes back all the same begins anew. */
   async #giveUp(instance: LogInstance): Promise<void> {
-    const { client } = instance;
-    if (!(await instance.orphaned()) || instance.client !== client) return;
-    const key = keyOf(instance);
-    if (this.#instances.get(key) !== instance) return;
-    this.#instances.delete(key);
+    const isStillGone = (): boolean =>
+      !this.#open.has(instance.client) && this.#instances.get(keyOf(instance)) === instance;
+    await instance.orphaned(isStillGone);
+    if (!isStillGone()) return;
+    this.#instances.delete(keyOf(instance));
+    const { uuid } = instance;
+    this.#options.log.warn('log server: a log is forgotten: its mirror is gone', { uuid });
     await instance.close();
   }
 
@@ -169,21 +202,22 @@ export class LogServer {
       return refusal(EINVAL);
     }
     if (!instance.isNext(message.seq)) return NO_ANSWER;
-    const findRival = (): Promise<LogInstance | null> => this.#findRival(instance);
-    return instance.run(message, () => answerRequest({ instance, request }, findRival));
+    const resumeAlone: ResumeAlone = (resume) => this.#resumeAlone(instance, resume);
+    return instance.run(message, () => answerRequest({ instance, request }, resumeAlone));
   }
 
-  /** Another instance of the log that is resumed, by a mirror that is still there. */
-  async #findRival(instance: LogInstance): Promise<LogInstance | null> {
-    for (const other of this.#instances.values()) {
-      if (other === instance || other.uuid !== instance.uuid) continue;
-      if (other.state !== 'resumed') continue;
-      if (this.#open.has(other.client)) return other;
+  async #resumeAlone<T>(instance: LogInstance, resume: () => Awaitable<T>): Promise<T | null> {
+    for (;;) {
+      const rival = [...this.#instances.values()].find(
+        (other) => other !== instance && other.uuid === instance.uuid && other.isInUse,
+      );
+      // Nothing comes between this look and the word that it is in use.
+      if (rival === undefined) return instance.resuming(resume);
+      if (this.#open.has(rival.client)) return null;
       // Its mirror died without a word: what it had marked is as after a crash.
-      this.#instances.delete(keyOf(other));
-      await other.close();
+      this.#instances.delete(keyOf(rival));
+      await rival.close();
     }
-    return null;
   }
 
   async #construct(client: LogClient, message: UlogMessage, text: string): Promise<Given> {
@@ -227,7 +261,7 @@ export class LogServer {
     const { uuid, luid } = message;
     await old?.close();
     for (const other of this.#instances.values()) {
-      if (other.uuid !== uuid || other.state !== 'resumed' || other.client === client) continue;
+      if (other.uuid !== uuid || !other.isInUse || other.client === client) continue;
       if (!this.#open.has(other.client)) continue;
       const problem = `log is in use by ${other.client.name}, must be of one mirror`;
       this.#warn('log refused', client, message, problem);
@@ -242,6 +276,7 @@ export class LogServer {
       const log = await implementation.create({ uuid, luid, targetSectors, args });
       const instance = new LogInstance({ uuid, luid, text, client, log });
       this.#instances.set(keyOf(message), instance);
+      if (!this.#open.has(client)) this.#keepForAWhile(instance);
       return instance.constructed(message.version);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;

@@ -67,7 +67,7 @@ export interface ServedLog {
   abandon?(): void;
   /**
    * The mirror has gone without a word and has not come back for longer than its lease lasts.
-   * Absent where nobody else waits for what it left behind.
+   * Absent where nobody else waits for what it left behind: there it is as after a crash.
    */
   orphaned?(): Promise<void>;
   /** Also of an instance that was never resumed, or whose mirror is gone. */

@@ -87,6 +87,37 @@ t.test('a log device that is not there, and one that is to be made', async (t) =
   t.equal((await logd.stop()).status, 0);
 });
 
+t.test('the log of a mirror that died is seen, and forgotten when told so', async (t) => {
+  const { cwd, logd, serve } = await start(t, ['--create']);
+  const ask = (...words: string[]) => runCommand(['logd', ...words, '--socket', 'l'], { cwd });
+  const uuid = 'u/ü?%25';
+  const mirror = serve(`${uuid} disk log.img 128`);
+  await mirror.says(/^ready:/m);
+  const early = await ask('forget', uuid);
+  t.equal(early.status, 1);
+  t.match(early.stderr, `Cannot forget log "${uuid}": its mirror is connected`);
+  const direct = `0 ${SECTORS} mirror disk 2 log.img 128 2 a 0 b 0`;
+  const words = ['serve', '--socket', 'd', '--table', direct];
+
+  mirror.child.kill('SIGKILL');
+  await mirror.ended;
+  await waitUntil('it is seen', async () =>
+    (await ask('status')).stdout.includes('mirror is gone'),
+  );
+  const locked = await runCommand(words, { cwd });
+  t.equal(locked.status, 2);
+  t.match(locked.stderr, /log.img.*locked/);
+  t.equal((await ask('forget', uuid)).status, 0);
+  const gone = await ask('forget', uuid);
+  t.equal(gone.status, 1);
+  t.match(gone.stderr, /it is not served here/);
+  t.match((await ask('status')).stdout, /^logs +0$/m);
+  const other = startCommand(t, words, { cwd });
+  await other.says(/^ready:/m);
+  t.equal((await other.stop()).status, 0);
+  t.equal((await logd.stop()).status, 0);
+});
+
 t.test('bytes that are no messages end their connection, and no other', async (t) => {
   const { cwd, logd, serve } = await start(t);
   const mirror = serve('u core 128');

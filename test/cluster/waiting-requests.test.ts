@@ -17,12 +17,20 @@ const PATIENCE_MS = 5000;
 class SlowLog {
   isLive = false;
   isGone = false;
+  /** What a resume, and leaving, wait for. */
+  hold: Promise<void> = Promise.resolve();
+  changing = 0;
+  changingMost = 0;
   readonly waiting: ((result: number | NoAnswer) => void)[] = [];
   readonly served: ServedLog;
 
   constructor() {
     const later = () => new Promise<number | NoAnswer>((resolve) => this.waiting.push(resolve));
-    const live = (isLive: boolean) => () => {
+    const live = (isLive: boolean) => async () => {
+      this.changing += 1;
+      this.changingMost = Math.max(this.changingMost, this.changing);
+      await this.hold;
+      this.changing -= 1;
       this.isLive = isLive;
       return OK;
     };
@@ -39,7 +47,7 @@ class SlowLog {
       describe: () => ({}) as never,
       lease: () => ({ remainingMs: 0, epoch: 1 }),
       abandon: () => this.end(NO_ANSWER),
-      orphaned: async () => void live(false)(),
+      orphaned: async () => void (await live(false)()),
       destroy: async () => {
         this.isGone = true;
       },
@@ -59,22 +67,33 @@ class Bed {
   readonly answered: string[] = [];
   readonly server: LogServer;
   readonly client: LogClient;
+  /** Creating one waits for this. */
+  creation: Promise<void> = Promise.resolve();
   #seq = 0;
 
   constructor() {
     const { clock } = this;
-    const implementation = { name: 'slow', create: async () => this.log.served };
+    const create = async (): Promise<ServedLog> => {
+      await this.creation;
+      return this.log.served;
+    };
+    const implementation = { name: 'slow', create };
     this.server = new LogServer({
       implementations: [implementation],
       log: silentLogger,
-      orphans: { clock, afterMs: PATIENCE_MS },
+      orphans: { clock, sharedAfterMs: PATIENCE_MS, localAfterMs: PATIENCE_MS },
     });
+    this.client = this.connect();
+  }
+
+  connect(): LogClient {
     const reply = ({ requestType, error }: UlogMessage): void => {
       const name = payloads.ulogTypeName(requestType);
       this.answered.push(error === 0 ? name : `${name} ${error}`);
     };
-    this.client = { name: 'mirror', reply };
-    this.server.connected(this.client);
+    const client = { name: 'mirror', reply };
+    this.server.connected(client);
+    return client;
   }
 
   static async start(): Promise<Bed> {
@@ -85,10 +104,10 @@ class Bed {
     return bed;
   }
 
-  async ask(request: payloads.UlogRequest): Promise<void> {
+  async ask(request: payloads.UlogRequest, client = this.client, luid = 1n): Promise<void> {
     this.#seq += 1;
-    this.server.handle(this.client, {
-      luid: 1n,
+    this.server.handle(client, {
+      luid,
       uuid: 'u',
       version: 3,
       error: 0,
@@ -147,4 +166,57 @@ t.test('a mirror that does not come back leaves nothing behind', async (t) => {
   await bed.pass(1);
   t.same(await bed.server.list(), []);
   t.ok(bed.log.isGone, 'its device is closed');
+});
+
+t.test('a mirror that comes back while it is given up resumes a log that was left', async (t) => {
+  const bed = await Bed.start();
+  const { log, answered } = bed;
+  let goOn = (): void => undefined;
+  log.hold = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  bed.server.disconnected(bed.client);
+  await bed.pass(PATIENCE_MS);
+  const again = bed.connect();
+  await bed.ask({ type: payloads.ULOG_CTR, text: '128 slow\0' }, again);
+  await bed.ask({ type: payloads.ULOG_RESUME }, again);
+  t.same(answered.splice(0), ['CTR'], 'what it had marked is being left');
+  goOn();
+  await bed.pass(0);
+  t.same(answered, ['RESUME']);
+  t.ok(log.isLive);
+  t.equal(log.changingMost, 1, 'resumed after that, not meanwhile');
+  t.match(await bed.server.list(), [{ state: 'resumed', isConnected: true }]);
+});
+
+t.test('of two mirrors that resume one log at once, one has it', async (t) => {
+  const bed = new Bed();
+  const other = bed.connect();
+  await bed.ask({ type: payloads.ULOG_CTR, text: '128 slow' });
+  await bed.ask({ type: payloads.ULOG_CTR, text: '128 slow' }, other, 2n);
+  bed.answered.splice(0);
+  let goOn = (): void => undefined;
+  bed.log.hold = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  await bed.ask({ type: payloads.ULOG_RESUME });
+  await bed.ask({ type: payloads.ULOG_RESUME }, other, 2n);
+  t.same(bed.answered.splice(0), ['RESUME -16'], 'EBUSY');
+  goOn();
+  await bed.pass(0);
+  t.same(bed.answered, ['RESUME']);
+});
+
+t.test('a log that is made for a mirror that has gone meanwhile is given up, too', async (t) => {
+  const bed = new Bed();
+  let goOn = (): void => undefined;
+  bed.creation = new Promise((resolve) => {
+    goOn = resolve;
+  });
+  await bed.ask({ type: payloads.ULOG_CTR, text: '128 slow' });
+  bed.server.disconnected(bed.client);
+  goOn();
+  await bed.pass(PATIENCE_MS);
+  t.same(await bed.server.list(), []);
+  t.ok(bed.log.isGone);
 });

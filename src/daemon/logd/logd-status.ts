@@ -1,9 +1,9 @@
 /**
- * How a running log server is asked for what it knows: JSON over HTTP on a unix socket beside the
- * one for mirrors, its name with `.status` behind.
+ * How a running log server is asked for what it knows, and told to forget a log: JSON over HTTP on
+ * a unix socket beside the one for mirrors, its name with `.status` behind.
  */
 
-import { createServer, request, type Server } from 'node:http';
+import { createServer, type RequestOptions, request, type Server } from 'node:http';
 import { errnoName, errnoOfError } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
 import type { LogDescription } from '../../cluster/served-log.ts';
@@ -45,16 +45,30 @@ export interface LogStatus {
   readonly log: LogDescription;
 }
 
+/** How many instances of a log were forgotten, and how many were not: their mirrors are there. */
+export interface Forgotten {
+  readonly forgotten: number;
+  readonly kept: number;
+}
+
+export interface StatusAnswers {
+  status(): Promise<LogServerStatus>;
+  forget(uuid: string): Promise<Forgotten>;
+}
+
+const FORGET = '/forget/';
+
 export class StatusSocket {
   readonly #server: Server;
 
-  constructor(status: () => Promise<LogServerStatus>) {
-    this.#server = createServer((incoming, response) => {
-      if (incoming.method !== 'GET' || incoming.url !== '/status') {
+  constructor(answers: StatusAnswers) {
+    this.#server = createServer(({ method, url = '' }, response) => {
+      const answer = answerOf(answers, method, url);
+      if (answer === null) {
         response.writeHead(404).end();
         return;
       }
-      void status().then((found) => {
+      void answer.then((found) => {
         response.writeHead(200, { 'content-type': 'application/json' });
         response.end(JSON.stringify(found));
       });
@@ -74,11 +88,34 @@ export class StatusSocket {
   }
 }
 
+/** Null for what nobody answers. */
+function answerOf(
+  { status, forget }: StatusAnswers,
+  method: string | undefined,
+  url: string,
+): Promise<unknown> | null {
+  if (method === 'GET' && url === '/status') return status();
+  if (method !== 'POST' || !url.startsWith(FORGET)) return null;
+  try {
+    return forget(decodeURIComponent(url.slice(FORGET.length)));
+  } catch {
+    return null;
+  }
+}
+
 /** @throws UserError when no log server answers there. */
 export async function askLogServer(logSocket: string): Promise<LogServerStatus> {
-  const socketPath = statusPath(logSocket);
+  return (await ask(logSocket, 'GET', '/status')) as LogServerStatus;
+}
+
+/** @throws UserError when no log server answers there, or not in time. */
+export async function forgetLog(logSocket: string, uuid: string): Promise<Forgotten> {
+  return (await ask(logSocket, 'POST', `${FORGET}${encodeURIComponent(uuid)}`)) as Forgotten;
+}
+
+async function ask(logSocket: string, method: string, path: string): Promise<unknown> {
   try {
-    return JSON.parse(await get(socketPath)) as LogServerStatus;
+    return JSON.parse(await get({ socketPath: statusPath(logSocket), method, path }));
   } catch (error) {
     const reason = error instanceof SyntaxError ? 'no JSON' : errnoName(errnoOfError(error));
     throw new UserError(
@@ -89,9 +126,9 @@ export async function askLogServer(logSocket: string): Promise<LogServerStatus> 
   }
 }
 
-function get(socketPath: string): Promise<string> {
+function get(question: RequestOptions): Promise<string> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path: '/status', timeout: ANSWER_MS_MAX }, (response) => {
+    const asked = request({ ...question, timeout: ANSWER_MS_MAX }, (response) => {
       let body = '';
       response.setEncoding('utf8');
       response.on('data', (text: string) => {
@@ -100,7 +137,9 @@ function get(socketPath: string): Promise<string> {
       response.on('end', () => resolve(body));
       response.on('error', reject);
     });
-    asked.on('timeout', () => asked.destroy(new Error('no answer')));
+    asked.on('timeout', () => {
+      asked.destroy(Object.assign(new Error('no answer'), { code: 'ETIMEDOUT' }));
+    });
     asked.on('error', reject);
     asked.end();
   });

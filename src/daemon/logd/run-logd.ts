@@ -34,6 +34,9 @@ export interface LogdOptions extends ClusterOptions {
   readonly quiet: boolean;
 }
 
+/** How long a log of this node alone is kept for a mirror that has gone. */
+const LOCAL_ORPHAN_MS = 600_000;
+
 /** Ends with the exit status. @throws UserError when it cannot start. */
 export async function runLogd(options: LogdOptions): Promise<number> {
   const clock = new SystemClock();
@@ -48,9 +51,12 @@ export async function runLogd(options: LogdOptions): Promise<number> {
   const server = new LogServer({
     implementations: [...localLogs(around), ...clusteredLogs(context, around)],
     log,
-    orphans: { clock, afterMs: plan.leaseMs },
+    orphans: { clock, sharedAfterMs: plan.leaseMs, localAfterMs: LOCAL_ORPHAN_MS },
   });
-  const status = new StatusSocket(() => describe(server, describeCluster(plan, context)));
+  const status = new StatusSocket({
+    status: () => describe(server, describeCluster(plan, context)),
+    forget: (uuid) => server.forget(uuid),
+  });
   const socket = new LogSocket(server, { clock, log });
   try {
     await status.listen(path);

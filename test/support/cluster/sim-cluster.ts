@@ -262,7 +262,7 @@ export class SimNode {
     this.#server = new LogServer({
       implementations: alter === undefined ? implementations : implementations.map(alter),
       log: silentLogger,
-      orphans: { clock, afterMs: LEASE_MS },
+      orphans: { clock, sharedAfterMs: LEASE_MS, localAfterMs: LEASE_MS },
     });
     const end = this.#socketEnd(this.#server, clock);
     if (cluster.options.side === 'asking') this.#badWire.serve(end);
