@@ -10,7 +10,8 @@ import { explainWrongUse } from './lib/explain-wrong-use.ts';
 import { readSourceTree } from './lib/source-tree.ts';
 import { type TapCounts, TapReport } from './lib/tap-report.ts';
 
-const USAGE = `usage: scripts/check [OPTION]... [TEST FILE]...
+const USAGE = `usage: scripts/test [OPTION]... [TEST FILE]...
+       scripts/check [OPTION]... [TEST FILE]...   the same, and installs nothing
 
   --quick      leave out the tests in test/interop
   --full       run the long tests at full length (hours, not minutes)

@@ -1,6 +1,6 @@
 /**
  * An honest client beside many that are up to no good: how much of its throughput it keeps, and how
- * much memory the server takes at most. The clients are scripts/hostile-clients.ts.
+ * much memory the server takes at most. The clients are hostile-clients.ts.
  */
 
 import { type ChildProcess, spawn } from 'node:child_process';
@@ -93,7 +93,7 @@ async function play(bench: Workbench, scene: Scene, more: readonly string[]): Pr
 async function startHostile(server: Server, scene: Scene): Promise<ChildProcess | null> {
   const counts = [scene.stalled, scene.mute, scene.flooding];
   if (counts.every((count) => count === 0)) return null;
-  const words = ['--import', 'tsx', 'scripts/hostile-clients.ts', server.files.socket];
+  const words = ['--import', 'tsx', 'scripts/lib/bench/hostile-clients.ts', server.files.socket];
   const child = spawn(process.execPath, [...words, ...counts.map(String)], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });

@@ -21,7 +21,7 @@ import {
   OPTIONS,
   REQUEST_MAGIC,
   REQUEST_SIZE,
-} from '../src/nbd/constants.ts';
+} from '../../../src/nbd/constants.ts';
 
 /** Size and flags of the export. */
 const EXPORT_REPLY_SIZE = 10;
