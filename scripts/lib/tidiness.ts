@@ -13,7 +13,6 @@ import {
   FUNCTION_LINES_MAX,
   LINE_COLUMNS_MAX,
   RESTRICTED_MODULES,
-  TEST_ONLY_FOLDERS,
 } from './tidy-rules.ts';
 
 export function checkTidiness(
@@ -123,7 +122,7 @@ function checkModules(file: SourceFile): Problem[] {
 
 /**
  * A file that no other file imports is dead, unless it is a program or a test. Code of `src` that
- * only tests import is dead too, but in the folders that are still on their way to a command.
+ * only tests import is dead too.
  */
 function findOrphans(files: readonly SourceFile[]): Problem[] {
   const importers = new Map<string, string[]>();
@@ -140,7 +139,6 @@ function findOrphans(files: readonly SourceFile[]): Problem[] {
     if (users.length === 0) return [problem(file, 0, 'orphan', 'no file imports it')];
     const onlyTests = users.every((user) => user.startsWith('test/'));
     if (!file.path.startsWith('src/') || !onlyTests) return [];
-    if (isAllowed(file.path, TEST_ONLY_FOLDERS)) return [];
     return [problem(file, 0, 'orphan', 'only tests import it')];
   });
 }

@@ -32,11 +32,3 @@ export class UserError extends Error {
     this.errno = options.errno;
   }
 }
-
-/** For a terminal or a line of a log: bytes that would steer it are written as `\\x1b`. */
-export function escapeControls(text: string): string {
-  // biome-ignore lint/suspicious/noControlCharactersInRegex: these are what it is about.
-  return text.replace(/[\x00-\x09\x0b-\x1f\x7f-\x9f]/g, (character) => {
-    return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`;
-  });
-}

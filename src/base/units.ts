@@ -1,5 +1,5 @@
 /**
- * Units of the block layer, branded so that they do not mix.
+ * Units of the block layer, branded so that they do not mix with each other, nor with bytes.
  *
  * All are non-negative integers below 2^53. A *sector* is always 512 bytes, whatever the block size
  * of a device (specification 0, "Conventions"). Conversions between units live here and nowhere
@@ -14,10 +14,6 @@ declare const unit: unique symbol;
 export type Sector = number & { readonly [unit]: 'sector' };
 /** A length, in sectors of 512 bytes. */
 export type SectorCount = number & { readonly [unit]: 'sector-count' };
-/** A position on a device, in bytes. */
-export type ByteOffset = number & { readonly [unit]: 'byte-offset' };
-/** A length, in bytes. */
-export type ByteCount = number & { readonly [unit]: 'byte-count' };
 /** The number of a region of a mirror: (sector - target start) / region size, rounded down. */
 export type Region = number & { readonly [unit]: 'region' };
 
@@ -36,14 +32,6 @@ export function toSectorCount(value: number): SectorCount {
   return natural(value, 'Sector count') as SectorCount;
 }
 
-export function toByteOffset(value: number): ByteOffset {
-  return natural(value, 'Byte offset') as ByteOffset;
-}
-
-export function toByteCount(value: number): ByteCount {
-  return natural(value, 'Byte count') as ByteCount;
-}
-
 export function toRegion(value: number): Region {
   return natural(value, 'Region') as Region;
 }
@@ -53,12 +41,8 @@ export function sectorAfter(sector: Sector, count: number): Sector {
   return (sector + count) as Sector;
 }
 
-export function sectorToByte(sector: Sector): ByteOffset {
-  return (sector * SECTOR_SIZE) as ByteOffset;
-}
-
-export function sectorsToBytes(count: SectorCount): ByteCount {
-  return (count * SECTOR_SIZE) as ByteCount;
+export function sectorsToBytes(count: SectorCount): number {
+  return count * SECTOR_SIZE;
 }
 
 /** Whole sectors in `bytes`; a rest is dropped, as the kernel does for a device of odd size. */

@@ -39,10 +39,6 @@ const PAGE_SIZE = 65536;
 export class SparseStore implements MemoryStore {
   readonly #pages = new Map<number, Uint8Array>();
 
-  get allocatedBytes(): number {
-    return this.#pages.size * PAGE_SIZE;
-  }
-
   read(offset: number, into: Uint8Array): void {
     this.#eachPage(offset, into.length, (index, start, length, done) => {
       const page = this.#pages.get(index);

@@ -5,6 +5,7 @@
  */
 
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import { CommandError } from '../control/command-error.ts';
 
 export interface ConciseDevice {
@@ -34,7 +35,7 @@ function parseDevice(text: string): ConciseDevice {
   if (fields.length < FIELDS) {
     const parsed = FIELD_NAMES.map((field, index) => `${field}: ${fields[index] ?? '(null)'}`);
     throw refused(
-      `device "${name.slice(0, 80)}" has ${fields.length} fields, must have ${FIELDS}: ` +
+      `device ${quoted(name)} has ${fields.length} fields, must have ${FIELDS}: ` +
         'name, uuid, minor, flags, table',
       'Five comma-separated fields are required for each device\n' +
         `Parsed ${fields.length} fields: ${parsed.join(' ')}`,
@@ -43,13 +44,13 @@ function parseDevice(text: string): ConciseDevice {
   if (!['', 'ro', 'rw'].includes(flags)) {
     const shown = flags.slice(0, 80);
     throw refused(
-      `flags of device "${name.slice(0, 80)}" are "${shown}", must be "ro", "rw" or empty`,
+      `flags of device ${quoted(name)} are ${quoted(flags)}, must be "ro", "rw" or empty`,
       `Invalid flags parameter '${shown}' must be 'ro' or 'rw' or empty.`,
     );
   }
   if (!/^[0-9]{0,7}$/.test(minorWord)) {
     throw refused(
-      `minor of device "${name.slice(0, 80)}" is "${minorWord.slice(0, 80)}", must be a number`,
+      `minor of device ${quoted(name)} is ${quoted(minorWord)}, must be a number`,
       'Invalid minor number.',
     );
   }

@@ -5,6 +5,7 @@
 
 import { Command } from 'commander';
 import { UserError } from '../base/failure.ts';
+import { collect } from './collect.ts';
 import { printOut } from './standard-output.ts';
 
 export interface CrashOptions {
@@ -17,7 +18,6 @@ export interface CrashOptions {
 }
 
 export function crashCommand(end: (status: number) => void): Command {
-  const collect = (word: string, words: readonly string[] = []): string[] => [...words, word];
   return new Command('crash')
     .summary('cut the power of simulated mirrors at every event')
     .description(

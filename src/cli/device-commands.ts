@@ -3,23 +3,24 @@
  * they mean is known there; here are only words.
  */
 
-import { Command } from 'commander';
+import type { Command } from 'commander';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import type { Choosing } from './choose-devices.ts';
+import { collect } from './collect.ts';
 import {
   type ControlOptions,
   callAndPrint,
   refuse,
   reportErrors,
   type Shell,
-  withControlOptions,
 } from './control-session.ts';
 import {
   type ByIdentity,
   identityInput,
+  verb,
   withIdentity,
   withIdleCreateOptions,
-  withIdleOptions,
   withSelection,
 } from './dmsetup-options.ts';
 
@@ -45,11 +46,6 @@ export function lifecycleCommands(shell: Shell): Command[] {
     wipeTableCommand(shell),
     mknodesCommand(shell),
   ];
-}
-
-function verb(name: string, summary: string): Command {
-  const command = new Command(name).summary(summary).description(`${capital(summary)}.`);
-  return withIdleOptions(withControlOptions(command));
 }
 
 interface CreateOptions extends ControlOptions, ByIdentity, TableInput {
@@ -375,18 +371,9 @@ async function readTable(
 async function parseNumber(word: string, what: string): Promise<number> {
   const number = /^[0-9]{1,16}$/.test(word) ? Number(word) : Number.NaN;
   if (Number.isSafeInteger(number)) return number;
-  const shown = JSON.stringify(word.slice(0, 80));
   return refuse(
     'bad-number',
-    `Cannot use the ${what}: it is ${shown}, must be a whole number`,
+    `Cannot use the ${what}: it is ${quoted(word)}, must be a whole number`,
     `Invalid ${what}.`,
   );
-}
-
-function collect(value: string, earlier: readonly string[] = []): string[] {
-  return [...earlier, value];
-}
-
-function capital(text: string): string {
-  return text.charAt(0).toUpperCase() + text.slice(1);
 }

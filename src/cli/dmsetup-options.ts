@@ -3,8 +3,9 @@
  * udev, device nodes and read-ahead, of which there are none here, and options in front of a verb.
  */
 
-import { type Command, Option } from 'commander';
+import { Command, Option } from 'commander';
 import { UserError } from '../base/failure.ts';
+import { withControlOptions } from './control-session.ts';
 
 const SELECT = '-S, --select <selection>';
 
@@ -20,6 +21,14 @@ const IDLE_FLAGS: readonly string[] = [
 const IDLE_CREATE_FLAGS: readonly string[] = [
   ...['-U, --uid <uid>', '-G, --gid <gid>', '-M, --mode <mode>'],
 ];
+
+/** A command that is a verb of `dmsetup`. */
+export function verb(name: string, summary: string): Command {
+  const description = `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
+  return withIdleOptions(
+    withControlOptions(new Command(name).summary(summary).description(description)),
+  );
+}
 
 export function withIdleOptions(command: Command): Command {
   return addHidden(command, IDLE_FLAGS);

@@ -5,6 +5,7 @@
 
 import { Command } from 'commander';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import {
   type ControlOptions,
   callAndPrint,
@@ -113,8 +114,11 @@ function removeCommand(shell: Shell): Command {
 
 function parseId(word: string): number {
   if (/^[1-9][0-9]{0,14}$/.test(word)) return Number(word);
-  const shown = JSON.stringify(word.slice(0, 80));
-  throw new UserError('bad-number', `Cannot remove fault ${shown}: must be the number of a fault`, {
-    hint: '"nbd-mirror fault list" shows the numbers.',
-  });
+  throw new UserError(
+    'bad-number',
+    `Cannot remove fault ${quoted(word)}: must be the number of a fault`,
+    {
+      hint: '"nbd-mirror fault list" shows the numbers.',
+    },
+  );
 }

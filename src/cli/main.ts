@@ -4,7 +4,8 @@
  */
 
 import { Command, CommanderError } from 'commander';
-import { escapeControls, UserError } from '../base/failure.ts';
+import { UserError } from '../base/failure.ts';
+import { escapeControls } from '../base/printable.ts';
 import { productVersion } from '../daemon/product-version.ts';
 import { compareCommand } from './compare-command.ts';
 import { FAILED, type Shell } from './control-session.ts';

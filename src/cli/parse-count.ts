@@ -1,6 +1,7 @@
 /** A number of things, or of seconds, as an option's value. */
 
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 
 /** @throws UserError naming the option. */
 export function parseCount(option: string, text: string): number {
@@ -15,6 +16,6 @@ export function parseInterval(text: string): number {
   if (seconds > 0) return seconds * 1000;
   throw new UserError(
     'bad-interval',
-    `Cannot watch: --interval is "${text.slice(0, 80)}", must be a number of seconds`,
+    `Cannot watch: --interval is ${quoted(text)}, must be a number of seconds`,
   );
 }

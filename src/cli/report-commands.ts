@@ -1,6 +1,6 @@
 /** The verbs of `dmsetup` that tell how things are, and the stream of events. */
 
-import { Command, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { type Choosing, chooseDevices, runForEach } from './choose-devices.ts';
 import {
   type ControlOptions,
@@ -8,13 +8,12 @@ import {
   connectControl,
   reportErrors,
   type Shell,
-  withControlOptions,
 } from './control-session.ts';
 import {
   type ByIdentity,
   identityInput,
+  verb,
   withIdentity,
-  withIdleOptions,
   withSelection,
 } from './dmsetup-options.ts';
 import { infoCommands } from './info-command.ts';
@@ -43,12 +42,6 @@ export function reportCommands(shell: Shell): Command[] {
     eventsCommand(shell),
     stallsCommand(shell),
   ];
-}
-
-function verb(name: string, summary: string): Command {
-  const description = `${summary.charAt(0).toUpperCase()}${summary.slice(1)}.`;
-  const command = new Command(name).summary(summary).description(description);
-  return withIdleOptions(withControlOptions(command));
 }
 
 function withDevices(command: Command): Command {

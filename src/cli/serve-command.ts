@@ -2,6 +2,7 @@
 
 import { Command, Option } from 'commander';
 import type { ServeOptions } from '../daemon/plan/serve-options.ts';
+import { collect } from './collect.ts';
 
 const EXAMPLES = `
 Sizes are bytes, or have a suffix K, M, G or T (powers of 1024). A device is a file, a block
@@ -120,8 +121,4 @@ function addClientOptions(command: Command): void {
       collect,
       [],
     );
-}
-
-function collect(value: string, earlier: readonly string[]): string[] {
-  return [...earlier, value];
 }

@@ -3,6 +3,7 @@
 import { resolve } from 'node:path';
 import { Command } from 'commander';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import {
   type ControlOptions,
   callAndPrint,
@@ -36,10 +37,9 @@ export function splitCommand(shell: Shell): Command {
       const run = async (): Promise<number> => {
         const { uuid, leg = '', to } = options;
         if (!/^[0-9]{1,4}$/.test(leg)) {
-          const shown = JSON.stringify(leg.slice(0, 80));
           throw new UserError(
             'bad-number',
-            `Cannot split a leg off: --leg is ${shown}, must be a number`,
+            `Cannot split a leg off: --leg is ${quoted(leg)}, must be a number`,
           );
         }
         const which = { ...(device === undefined ? {} : { device }), ...(uuid && { uuid }) };

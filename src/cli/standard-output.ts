@@ -1,6 +1,6 @@
 /** Standard output of commands that answer and end: what becomes of them when nobody takes it. */
 
-import { escapeControls } from '../base/failure.ts';
+import { escapeControls } from '../base/printable.ts';
 
 /** What a shell says of a program that a broken pipe has ended; there is nobody to tell more. */
 const EXIT_BROKEN_PIPE = 141;

@@ -1,6 +1,7 @@
 /** The words behind `ls --tree -o`. */
 
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import { CommandError } from '../control/command-error.ts';
 import type { Shell } from './control-session.ts';
 
@@ -34,7 +35,7 @@ export function treeInput({ isTerminal, environment }: Shell, options = ''): obj
       throw new CommandError(
         new UserError(
           'bad-option',
-          `Cannot draw a tree: option is "${shown}", must be one of ${TREE_WORDS}`,
+          `Cannot draw a tree: option is ${quoted(word)}, must be one of ${TREE_WORDS}`,
         ),
         `Tree options not recognised: ${shown}.`,
       );

@@ -4,7 +4,7 @@
  * the table.
  */
 
-import { Bitset } from '../base/bitset.ts';
+import type { Bitset } from '../base/bitset.ts';
 
 const ROOT = 'nbd-mirror/1/';
 
@@ -18,7 +18,7 @@ export function serverKey(node: string): string {
 }
 
 /** Everything of one log begins so. */
-export function logPrefix(uuid: string): string {
+function logPrefix(uuid: string): string {
   return `${ROOT}log/${encodeURIComponent(uuid)}/`;
 }
 
@@ -116,11 +116,6 @@ export function chunkCount(regionCount: number): number {
 /** The bytes of a set that belong to a chunk: a view, short at the end. */
 export function chunkBytes(bits: Bitset, chunk: number): Uint8Array {
   return bits.bytes.subarray(chunk * CHUNK_BYTES, (chunk + 1) * CHUNK_BYTES);
-}
-
-/** How long the value of a chunk must be. */
-export function chunkLength(regionCount: number, chunk: number): number {
-  return Math.min(CHUNK_BYTES, Bitset.byteLengthFor(regionCount) - chunk * CHUNK_BYTES);
 }
 
 export function encodeJson(value: unknown): Uint8Array {

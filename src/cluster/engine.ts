@@ -79,6 +79,3 @@ export interface Engine {
   revoke(lease: string): Promise<void>;
   close(): Promise<void>;
 }
-
-/** What an engine takes in one transaction: comparisons, and writes (etcd's own limit). */
-export const TRANSACTION_KEYS_MAX = 128;

@@ -15,7 +15,7 @@ import { chunkBytes, chunkOf } from './cluster-keys.ts';
 import type { LogReplica } from './log-replica.ts';
 import type { Plan } from './plan.ts';
 
-/** Chunks that one transaction writes at most: each is compared, too. */
+/** Chunks that one transaction writes at most: each is compared, too; etcd takes 128 of both. */
 const CHUNKS_MAX = 100;
 
 export class MarkSet {

@@ -29,7 +29,7 @@ export interface Link {
 }
 
 /** Everything arrives, in the next turn of the clock. */
-export const DIRECT_LINK: Link = { delayMs: () => 0, deadlineMs: 1000 };
+const DIRECT_LINK: Link = { delayMs: () => 0, deadlineMs: 1000 };
 
 interface Watcher {
   readonly prefix: string;

@@ -4,6 +4,7 @@
 
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import { type SectorCount, toSectorCount } from '../base/units.ts';
 import type { LogImplementation } from './served-log.ts';
 
@@ -31,10 +32,6 @@ export function parseConstructor(
     throw refused(`implementation is ${quoted(name)}, must be one of ${known}`);
   }
   return { implementation, targetSectors: toSectorCount(sectors), args };
-}
-
-function quoted(word: string | undefined): string {
-  return word === undefined ? 'missing' : `"${word.slice(0, 80)}"`;
 }
 
 function refused(problem: string): UserError {

@@ -1,6 +1,7 @@
 /** Where a daemon is driven: as people write it, and where it is by default. */
 
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 
 export type ControlAddress =
   | { readonly kind: 'unix'; readonly path: string }
@@ -26,6 +27,6 @@ export function parseControlAddress(text: string): ControlAddress {
   if (text !== '' && !text.includes('\0')) return { kind: 'unix', path: text };
   throw new UserError(
     'bad-control',
-    `Cannot reach a daemon at ${JSON.stringify(text.slice(0, 80))}: it must be a path or HOST:PORT`,
+    `Cannot reach a daemon at ${quoted(text)}: it must be a path or HOST:PORT`,
   );
 }

@@ -14,6 +14,7 @@ import { type Context, Hono } from 'hono';
 import { HTTPException } from 'hono/http-exception';
 import { UserError } from '../base/failure.ts';
 import { CONTROL_BODY_BYTES_MAX } from '../base/limits.ts';
+import { quoted } from '../base/printable.ts';
 import type { Control } from './control.ts';
 import { formatError, replyOf, statusOf } from './error-reply.ts';
 import { streamEvents } from './event-stream.ts';
@@ -112,7 +113,7 @@ function getVerb(context: Context): Verb {
   const name = context.req.param('verb') ?? '';
   const verb = findVerb(name);
   if (verb !== null) return verb;
-  throw new UserError('unknown-verb', `Cannot do ${JSON.stringify(name.slice(0, 80))}: no verb`, {
+  throw new UserError('unknown-verb', `Cannot do ${quoted(name)}: no verb`, {
     hint: 'GET /v1 lists the verbs.',
   });
 }

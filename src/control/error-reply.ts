@@ -1,7 +1,8 @@
 /** How a refusal is told: as JSON with a fitting HTTP status, and as the text of a command line. */
 
 import { errnoName } from '../base/errno.ts';
-import { escapeControls, type UserError } from '../base/failure.ts';
+import type { UserError } from '../base/failure.ts';
+import { escapeControls } from '../base/printable.ts';
 import { CommandError } from './command-error.ts';
 
 export interface ErrorReply {

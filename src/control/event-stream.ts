@@ -5,6 +5,7 @@
 import type { Context } from 'hono';
 import { type SSEStreamingApi, streamSSE } from 'hono/streaming';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import type { Control } from './control.ts';
 import type { ControlEvent } from './event-history.ts';
 
@@ -56,7 +57,7 @@ async function sendFrom(
   }
 }
 
-export function eventJson(event: ControlEvent): object {
+function eventJson(event: ControlEvent): object {
   const { sequence, type, device, fields } = event;
   return { ...fields, sequence, type, device };
 }
@@ -81,7 +82,7 @@ function chooseStart(context: Context, control: Control): Start {
   if (match === null) {
     throw new UserError(
       'bad-input',
-      `Cannot follow events: position is ${JSON.stringify(word.slice(0, 80))}, ` +
+      `Cannot follow events: position is ${quoted(word)}, ` +
         'must be the id of an event, "start" or "now"',
     );
   }

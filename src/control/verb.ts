@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import { UserError } from '../base/failure.ts';
 import { CONTROL_WORD_LENGTH_MAX } from '../base/limits.ts';
+import { quoted } from '../base/printable.ts';
 import type { Control } from './control.ts';
 
 export interface Answer {
@@ -106,7 +107,7 @@ function parseInput<Schema extends InputSchema>(
 function describeIssue(issue: v.BaseIssue<unknown>): string {
   const path = v.getDotPath(issue);
   if (path === null) return `its input ${issue.message}`;
-  const word = JSON.stringify(path.slice(0, 80));
+  const word = quoted(path);
   if (issue.type !== 'strict_object') return `${word} ${issue.message}`;
   return issue.expected === 'never' ? `${word} is not known to it` : `${word} must be given`;
 }

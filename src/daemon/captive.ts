@@ -34,7 +34,7 @@ export function startCaptive(
 }
 
 /** The names are nbdkit's, so that scripts for it work here. */
-export function captiveEnvironment(
+function captiveEnvironment(
   address: ListenAddress,
   exportName: string,
   { policy, forClients }: TlsSettings,

@@ -6,6 +6,7 @@
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { LOG_REGIONS_MAX, REGION_SIZE_SECTORS_MIN } from '../base/limits.ts';
+import { quoted } from '../base/printable.ts';
 import { isPowerOfTwo, type SectorCount, toSectorCount } from '../base/units.ts';
 import { parseUnsigned, U32_MAX } from '../dm/parse-number.ts';
 
@@ -34,7 +35,7 @@ export function parseLogArgs({ type, args, targetSectors }: LogArgsInput): LogAr
   if (sizeWord === undefined || args.length > 2) throw wrongCount(type, args.length);
   if (syncWord !== undefined && syncWord !== 'sync' && syncWord !== 'nosync') {
     throw logError(type, 'log-sync-word', {
-      problem: `sync word is "${shorten(syncWord)}", must be sync or nosync, or absent`,
+      problem: `sync word is ${quoted(syncWord)}, must be sync or nosync, or absent`,
       kernelMessage: `unrecognised sync argument to dirty region log: ${syncWord}`,
     });
   }
@@ -72,7 +73,7 @@ interface LogProblem {
 
 /** Every refusal of a log is EINVAL to whoever loads the table. */
 export function logError(type: string, code: string, { problem, ...rest }: LogProblem): UserError {
-  return new UserError(code, `Cannot create mirror log "${shorten(type)}": ${problem}`, {
+  return new UserError(code, `Cannot create mirror log ${quoted(type)}: ${problem}`, {
     errno: EINVAL,
     ...rest,
   });
@@ -86,9 +87,7 @@ function parseRegionSize(type: string, word: string, targetSectors: SectorCount)
     throw logError(type, 'log-region-size', { problem, kernelMessage, ...advice });
   };
   if (size === null) {
-    return fail(
-      `region size is "${shorten(word)}", must be a decimal number of sectors below 2^32`,
-    );
+    return fail(`region size is ${quoted(word)}, must be a decimal number of sectors below 2^32`);
   }
   if (size < REGION_SIZE_SECTORS_MIN || !isPowerOfTwo(size)) {
     return fail(
@@ -102,8 +101,4 @@ function parseRegionSize(type: string, word: string, targetSectors: SectorCount)
     );
   }
   return toSectorCount(size);
-}
-
-function shorten(word: string): string {
-  return word.length > 80 ? `${word.slice(0, 80)}…` : word;
 }

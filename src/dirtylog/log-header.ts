@@ -13,7 +13,7 @@ import { roundUp } from '../base/units.ts';
 export const LOG_MAGIC = 0x4d695272;
 export const LOG_VERSION = 2;
 /** The format before version 2 has the same bytes on little-endian machines, and is read as 2. */
-export const LOG_VERSION_OLD = 1;
+const LOG_VERSION_OLD = 1;
 export const LOG_HEADER_BYTES = 16;
 export const LOG_BITSET_OFFSET = 1024;
 /** What LVM writes as the number of regions into a log that it prepares itself. */

@@ -4,6 +4,7 @@
 
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import { coreLogType } from './core-log.ts';
 import type { DirtyLogType } from './dirty-log.ts';
 import { diskLogType } from './disk-log.ts';
@@ -19,12 +20,11 @@ export const LOG_TYPES: readonly DirtyLogType[] = [coreLogType, diskLogType];
 export function findLogType(types: readonly DirtyLogType[], name: string): DirtyLogType {
   const found = types.find((type) => type.name === name);
   if (found !== undefined) return found;
-  const shown = name.length > 80 ? `${name.slice(0, 80)}…` : name;
   const known = types.map((type) => type.name);
   const meant = known.find((candidate) => candidate === name.toLowerCase());
   throw new UserError(
     'log-type-unknown',
-    `Cannot create mirror log: type is "${shown}", must be one of ${known.join(', ')}`,
+    `Cannot create mirror log: type is ${quoted(name)}, must be one of ${known.join(', ')}`,
     {
       errno: EINVAL,
       kernelMessage: `Module for logging type "${name}" not found.`,

@@ -9,6 +9,7 @@ import type { Clock } from '../base/clock.ts';
 import { EBUSY, EINVAL, ENXIO } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import type { Logger } from '../base/log.ts';
+import { quoted } from '../base/printable.ts';
 import type { Probe } from '../base/probe.ts';
 import type { BlockDevice } from '../block/block-device.ts';
 import {
@@ -131,7 +132,7 @@ export class DeviceMap {
   get(word: string): MappedDevice {
     const found = this.find(word);
     if (found !== null) return found;
-    throw new UserError('no-device', `Cannot find device "${shorten(word)}": there is none`, {
+    throw new UserError('no-device', `Cannot find device ${quoted(word)}: there is none`, {
       errno: ENXIO,
       hint: '"nbd-mirror ls" lists the devices.',
     });
@@ -264,7 +265,7 @@ export function isDeviceName(name: string): boolean {
 function checkName(name: string): void {
   const problem = problemOfName(name);
   if (problem === null) return;
-  throw new UserError('bad-name', `Cannot use device name "${shorten(name)}": ${problem}`, {
+  throw new UserError('bad-name', `Cannot use device name ${quoted(name)}: ${problem}`, {
     errno: EINVAL,
     kernelMessage: 'invalid device name',
   });
@@ -287,14 +288,8 @@ function checkUuid(uuid: string): void {
   if (uuid.length <= UUID_LENGTH_MAX && !/[^\x21-\x7e]/.test(uuid)) return;
   throw new UserError(
     'bad-uuid',
-    `Cannot use uuid "${shorten(uuid)}": it must be at most ${UUID_LENGTH_MAX} characters, ` +
+    `Cannot use uuid ${quoted(uuid)}: it must be at most ${UUID_LENGTH_MAX} characters, ` +
       'printable ASCII all of them',
     { errno: EINVAL },
   );
-}
-
-/** For messages: hostile text is escaped and cut. */
-function shorten(text: string): string {
-  const printable = JSON.stringify(text).slice(1, -1);
-  return printable.length > 80 ? `${printable.slice(0, 80)}...` : printable;
 }

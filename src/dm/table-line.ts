@@ -5,6 +5,7 @@
 
 import { UserError } from '../base/failure.ts';
 import { TABLE_TEXT_MAX } from '../base/limits.ts';
+import { quoted } from '../base/printable.ts';
 import { parseUnsigned, SECTOR_MAX } from './parse-number.ts';
 
 export interface TableLine {
@@ -43,12 +44,10 @@ function parseTableLine(line: string, lineNumber: number): TableLine {
   const length = parseUnsigned(lengthWord, SECTOR_MAX);
   const where = `line ${lineNumber}`;
   if (start === null) {
-    throw tableError(`${where} starts with "${shorten(startWord)}", must be a start in sectors`);
+    throw tableError(`${where} starts with ${quoted(startWord)}, must be a start in sectors`);
   }
   if (length === null) {
-    throw tableError(
-      `${where} has the length "${shorten(lengthWord)}", must be a number of sectors`,
-    );
+    throw tableError(`${where} has the length ${quoted(lengthWord)}, must be a number of sectors`);
   }
   if (type === undefined) throw tableError(`${where} has no target type behind start and length`);
   return { start, length, type, args };
@@ -92,9 +91,4 @@ function tableError(problem: string): UserError {
   return new UserError('bad-table', `Cannot read the table: ${problem}`, {
     hint: 'A line reads: START LENGTH TYPE ARGUMENT..., for example 0 2097152 linear disk.img 0',
   });
-}
-
-function shorten(word: string | undefined): string {
-  if (word === undefined) return '';
-  return word.length > 80 ? `${word.slice(0, 80)}...` : word;
 }

@@ -8,6 +8,7 @@
 import type { Clock } from '../base/clock.ts';
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import type { Sector, SectorCount } from '../base/units.ts';
 import { SECTOR_SIZE, toSectorCount } from '../base/units.ts';
 import type { BlockDevice } from '../block/block-device.ts';
@@ -190,7 +191,7 @@ function placeOf({ start, length, type }: PlacedTarget): string {
 }
 
 function checkPlace(line: TableLine, end: number): void {
-  const what = `Cannot create target "${line.type.slice(0, 80)}"`;
+  const what = `Cannot create target ${quoted(line.type)}`;
   if (line.length === 0) {
     throw new UserError('bad-table', `${what}: length is 0 sectors, must be positive`, {
       kernelMessage: 'zero-length target',

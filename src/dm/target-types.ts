@@ -2,6 +2,7 @@
 
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 import type { TargetType } from './target.ts';
 
 export class TargetTypes {
@@ -22,7 +23,7 @@ export class TargetTypes {
     const known = [...this.#byName.keys()].join(', ');
     throw new UserError(
       'unknown-target-type',
-      `Cannot create target: type is "${name.slice(0, 80)}", must be one of ${known}`,
+      `Cannot create target: type is ${quoted(name)}, must be one of ${known}`,
       { kernelMessage: 'unknown target type', errno: EINVAL },
     );
   }

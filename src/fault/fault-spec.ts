@@ -9,6 +9,7 @@
 import { EIO, errnoByName, errnoName, type IoResult } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { FAULT_DELAY_MS_MAX } from '../base/limits.ts';
+import { quoted } from '../base/printable.ts';
 import { Prng } from '../base/prng.ts';
 import type { BioOp } from '../block/bio.ts';
 import type { FaultMatch } from './fault-rule.ts';
@@ -199,10 +200,6 @@ function parseErrno(word: string): IoResult {
   const errno = errnoByName(word);
   if (errno !== null && errno > 0) return errno;
   throw faultError(`--errno is ${quoted(word)}, must be the name of an error such as EIO, ENOSPC`);
-}
-
-function quoted(word: string | undefined): string {
-  return word === undefined ? 'missing' : JSON.stringify(word.slice(0, 80));
 }
 
 function faultError(problem: string): UserError {

@@ -6,6 +6,7 @@
 import { EINVAL } from '../base/errno.ts';
 import { UserError } from '../base/failure.ts';
 import { LEGS_MAX, LEGS_MIN } from '../base/limits.ts';
+import { quoted } from '../base/printable.ts';
 import { parseUnsigned, SECTOR_MAX, U32_MAX } from '../dm/parse-number.ts';
 
 export interface LegArgs {
@@ -128,10 +129,6 @@ export function parseFeatures(words: readonly string[]): MirrorFeatures {
 export function formatFeatures({ handleErrors, keepLog }: MirrorFeatures): string {
   const names = [...(handleErrors ? ['handle_errors'] : []), ...(keepLog ? ['keep_log'] : [])];
   return names.length === 0 ? '' : ` ${names.length} ${names.join(' ')}`;
-}
-
-function quoted(word: string | undefined): string {
-  return word === undefined ? 'missing' : `"${word.slice(0, 80)}"`;
 }
 
 function argsError(problem: string, kernelMessage: string): UserError {

@@ -10,7 +10,7 @@ import { connect, type Server } from 'node:net';
 import { dirname } from 'node:path';
 import { UserError } from '../base/failure.ts';
 import { UNIX_SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
-import { printable } from './printable.ts';
+import { printable } from '../base/printable.ts';
 
 /** Connections that the kernel completes before we take them. */
 const BACKLOG = 511;

@@ -5,7 +5,7 @@
 
 import type { Socket } from 'node:net';
 import { createSecureContext, createServer, type TLSSocket, type TlsOptions } from 'node:tls';
-import { printable } from './printable.ts';
+import { printable } from '../base/printable.ts';
 import { formatSubject, matchesSubject } from './subject-pattern.ts';
 
 /**

@@ -9,8 +9,8 @@
 
 import { UserError } from '../base/failure.ts';
 import { UNIX_SOCKET_PATH_BYTES_MAX } from '../base/limits.ts';
+import { printable } from '../base/printable.ts';
 import { DEFAULT_PORT, STRING_SIZE_MAX } from './constants.ts';
-import { printable } from './printable.ts';
 import type { ListenAddress } from './transport.ts';
 
 export interface NbdUri {

@@ -113,7 +113,7 @@ export async function checkAtRest(
 }
 
 /** Sector by sector; null where the read failed. */
-export function contentsOf(outcomes: readonly ReadOutcome[]): (SectorContents | null)[] {
+function contentsOf(outcomes: readonly ReadOutcome[]): (SectorContents | null)[] {
   return outcomes.flatMap((outcome) => [...outcome.contents]);
 }
 

@@ -40,7 +40,7 @@ export interface Scenario {
   readonly expectedLosses?: readonly ExpectedLoss[];
 }
 
-export const LOG_DEVICE_SECTORS = 4;
+const LOG_DEVICE_SECTORS = 4;
 
 /** Two legs of four regions of eight sectors, and a disk log. */
 export const ORDINARY_TABLE: MirrorTable = {

@@ -87,7 +87,7 @@ t.test('What is wrong with a command is told, with exit status 1 as dmsetup has 
     [['ls', '--tree', '-o', 'frob'], /^Tree options not recognised: frob\.\n/],
     [['create', '..', '-n'], /Cannot use device name "\.\.": it names a directory/],
     [['remove', 'x'.repeat(4096)], /^device-mapper: remove ioctl on x{200}\.\.\. {2}failed/],
-    [['create', 'x', '--table', '0 8 \x1b[31m'], /\\x1b\[31m/],
+    [['create', 'x', '--table', '0 8 \x1b[31m'], /type is "\\u001b\[31m"/],
     [['create', 'x', '-m', '7', '--table', '0 8 zero'], /its number is ":7", must be 253:MINOR/],
     [['info', '-j', '253'], /major is "253" and minor is "", must both be numbers/],
     [['events', '--after', 'frob'], /Cannot follow events: position is "frob", must be the id/],

@@ -3,13 +3,11 @@ import { mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from '
 import { join } from 'node:path';
 import t from 'tap';
 import { silentLogger } from '../../src/base/log.ts';
-import type { Sector, SectorCount } from '../../src/base/units.ts';
 import { SECTOR_SIZE } from '../../src/base/units.ts';
 import { CheckedDevice } from '../../src/block/checked-device.ts';
 import { AIO_POLICIES } from '../../src/block/file/lane.ts';
 import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { openDevice } from '../../src/block/open-device.ts';
-import { SubrangeDevice } from '../../src/block/subrange-device.ts';
 import { SystemClock } from '../../src/daemon/system-clock.ts';
 import { loadClientTls } from '../../src/daemon/tls/client-credentials.ts';
 import { openNbdDevice } from '../../src/nbd/client/open-nbd-device.ts';
@@ -42,25 +40,6 @@ t.test('CheckedDevice', async (t) => {
   blockDeviceConformance(t, async (sizeSectors) => ({
     device: new CheckedDevice(new MemoryDevice({ sizeSectors })),
   }));
-});
-
-t.test('SubrangeDevice', async (t) => {
-  blockDeviceConformance(t, async (sectors) => {
-    const whole = new MemoryDevice({ sizeSectors: sectors + 200 });
-    whole.bytes.fill(0xff);
-    const start = 100;
-    const inside = whole.bytes.subarray(start * SECTOR_SIZE, (start + sectors) * SECTOR_SIZE);
-    inside.fill(0);
-    const window = { start: start as Sector, count: sectors as SectorCount };
-    return {
-      device: new SubrangeDevice(whole, window),
-      medium: () => inside,
-      dispose: () => {
-        t.ok(whole.bytes.subarray(0, start * SECTOR_SIZE).every((byte) => byte === 0xff));
-        t.ok(whole.bytes.subarray(-100 * SECTOR_SIZE).every((byte) => byte === 0xff));
-      },
-    };
-  });
 });
 
 for (const kind of ['unix', 'tcp'] as const) {

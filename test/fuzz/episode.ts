@@ -3,7 +3,6 @@
  * device. Written as text, a line for each step, so that a finding can be kept, read and edited.
  */
 
-import { readFileSync } from 'node:fs';
 import type { TlsMode } from '../../src/nbd/tls.ts';
 
 export interface Setup {
@@ -24,7 +23,7 @@ export interface Setup {
   readonly hasSecret: boolean;
 }
 
-export const DEFAULT_SETUP: Setup = {
+const DEFAULT_SETUP: Setup = {
   seed: '1',
   sectors: 256,
   blockSize: 512,
@@ -91,10 +90,6 @@ function writeStep(step: Step): string {
       return `${words.join(' ')}\n`;
     }
   }
-}
-
-export function readEpisodeFile(path: string): Episode {
-  return readEpisode(readFileSync(path, 'utf8'));
 }
 
 /** @throws Error naming a line that is none. */

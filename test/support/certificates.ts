@@ -11,7 +11,7 @@ import { mustRun } from './run-program.ts';
 import { tempDir } from './temp-dir.ts';
 import { requireTool } from './tools.ts';
 
-export const GREETING_BYTES = wire.GREETING.length;
+const GREETING_BYTES = wire.GREETING.length;
 
 /** A folder as `scripts/make-certificates` makes it; null where that is not possible. */
 export async function makeCertificates(t: Test): Promise<string | null> {

@@ -41,7 +41,7 @@ import { VirtualClock } from '../../src/sim/virtual-clock.ts';
 import { createUlogd, UlogdTranscript } from './golden-run/ulogd.ts';
 
 /** Three legs, a spare one and a log, as the recorder's machine has them. */
-export const DISK_PATHS = ['/dev/vda', '/dev/vdb', '/dev/vdc', '/dev/vdd', '/dev/vde'] as const;
+const DISK_PATHS = ['/dev/vda', '/dev/vdb', '/dev/vdc', '/dev/vdd', '/dev/vde'] as const;
 const LOG_PATH = '/dev/vde';
 const LEG_SECTORS = 65536;
 const LOG_SECTORS = 2048;
@@ -94,7 +94,7 @@ export interface IoOptions {
 export type DecideFate = (write: UnflushedWrite) => Fate;
 
 /** As a virtual disk in the page cache of its host: what has ended is kept, flushed or not. */
-export const keepEnded: DecideFate = (write) => (write.ended ? 'kept' : 'lost');
+const keepEnded: DecideFate = (write) => (write.ended ? 'kept' : 'lost');
 /** The worst that an honest disk may do. */
 export const loseUnflushed: DecideFate = () => 'lost';
 

@@ -124,11 +124,6 @@ export class FileDevice implements BlockDevice {
     if (found > this.#sizeSectors) this.#sizeSectors = found;
   }
 
-  /** Storage was found to be too slow for the event loop, so that the pool does the work. */
-  get slowLanes(): { readonly read: boolean; readonly write: boolean } {
-    return { read: this.#readLane.isSlow, write: this.#writeLane.isSlow };
-  }
-
   /**
    * The first sector at or behind `from` that may hold data; before it everything reads as zeros.
    */

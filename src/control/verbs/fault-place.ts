@@ -8,6 +8,7 @@
 
 import { ENXIO } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
+import { quoted } from '../../base/printable.ts';
 import type { MappedDevice } from '../../dm/mapped-device.ts';
 import { MappedDeviceHandle } from '../../dm/mapped-device-handle.ts';
 import type { Table } from '../../dm/table.ts';
@@ -59,7 +60,7 @@ function findByName(
   const all = [...table.devices, ...(device.inactiveTable?.devices ?? [])];
   const found = all.find((one) => one.name === word || devices.numberOf(one) === word);
   if (found !== undefined) return { device: found, start: 0, length: found.sizeSectors };
-  const names = [...new Set(all.map(({ name }) => JSON.stringify(name.slice(0, 80))))];
+  const names = [...new Set(all.map(({ name }) => quoted(name)))];
   const known = names.length === 0 ? 'it stands on no device' : `it stands on ${names.join(', ')}`;
   throw noPlace(device, word, `must be a leg ("leg0"), "log" or a device: ${known}`);
 }
@@ -80,10 +81,9 @@ function placeOf(
 }
 
 function noPlace(device: MappedDevice, word: string, problem: string, hint?: string): UserError {
-  const shown = JSON.stringify(word.slice(0, 80));
   return new UserError(
     'no-fault-place',
-    `Cannot arm a fault on ${shown} of device "${device.name}": ${problem}`,
+    `Cannot arm a fault on ${quoted(word)} of device "${device.name}": ${problem}`,
     { errno: ENXIO, ...(hint === undefined ? {} : { hint }) },
   );
 }

@@ -1,6 +1,7 @@
 /** Reports in columns, for people and for programs, made of fields. */
 
 import { UserError } from '../../base/failure.ts';
+import { quoted } from '../../base/printable.ts';
 import { CommandError } from '../command-error.ts';
 import type { DeviceDescription } from './device-description.ts';
 import { DEVICE_FIELDS, type Field, type FieldSection, formatFieldHelp } from './device-fields.ts';
@@ -80,7 +81,7 @@ function transpose(lines: readonly (readonly string[])[], width: number): string
 }
 
 /** All fields of a section by its word. @throws UserError for a field that is not known. */
-export function findFields<Row>(
+function findFields<Row>(
   sections: readonly FieldSection<Row>[],
   word: string,
 ): readonly Field<Row>[] {
@@ -95,7 +96,7 @@ export function findFields<Row>(
   const shown = word.slice(0, 80);
   const error = new UserError(
     'bad-field',
-    `Cannot make a report: field is "${shown}", must be one of ${known}`,
+    `Cannot make a report: field is ${quoted(word)}, must be one of ${known}`,
   );
   throw new CommandError(error, `Unrecognised field: ${shown}`, { isTerse: true });
 }

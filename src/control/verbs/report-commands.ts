@@ -86,6 +86,12 @@ function tableOf(device: MappedDevice, inactive: boolean): Table | null {
   return inactive ? device.inactiveTable : device.liveTable;
 }
 
+/** How devices are written where they are listed. */
+const devicesNamingSchema = v.optional(
+  v.picklist(['devno', 'devname', 'blkdevname'], 'must be "devno", "devname" or "blkdevname"'),
+  'devno',
+);
+
 export const lsVerb = defineVerb({
   name: 'ls',
   usage: '[--target <type>] [-o devno|devname|blkdevname]',
@@ -94,13 +100,7 @@ export const lsVerb = defineVerb({
   input: v.strictObject(
     {
       target: v.optional(wordSchema),
-      naming: v.optional(
-        v.picklist(
-          ['devno', 'devname', 'blkdevname'],
-          'must be "devno", "devname" or "blkdevname"',
-        ),
-        'devno',
-      ),
+      naming: devicesNamingSchema,
     },
     'must be an object',
   ),
@@ -246,13 +246,7 @@ export const depsVerb = defineVerb({
       ...deviceEntries,
       prefix: flagSchema,
       inactive: flagSchema,
-      naming: v.optional(
-        v.picklist(
-          ['devno', 'devname', 'blkdevname'],
-          'must be "devno", "devname" or "blkdevname"',
-        ),
-        'devno',
-      ),
+      naming: devicesNamingSchema,
     },
     'must be an object',
   ),

@@ -2,6 +2,7 @@
 
 import { ENXIO } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
+import { quoted } from '../../base/printable.ts';
 import { isDeviceNumber } from '../../dm/device-numbers.ts';
 import type { MappedDevice } from '../../dm/mapped-device.ts';
 import { CommandError, ioctl } from '../command-error.ts';
@@ -31,8 +32,7 @@ export function findDevice(control: Control, choice: DeviceChoice): MappedDevice
   }
   const found = devices.findByUuid(uuid);
   if (found !== null) return found;
-  const shown = JSON.stringify(uuid.slice(0, 80));
-  throw new UserError('no-device', `Cannot find a device of uuid ${shown}: there is none`, {
+  throw new UserError('no-device', `Cannot find a device of uuid ${quoted(uuid)}: there is none`, {
     errno: ENXIO,
   });
 }

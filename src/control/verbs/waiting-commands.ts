@@ -3,6 +3,7 @@
 import * as v from 'valibot';
 import { EINVAL } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
+import { quoted } from '../../base/printable.ts';
 import { toSector } from '../../base/units.ts';
 import type { MappedDevice } from '../../dm/mapped-device.ts';
 import { ioctl } from '../command-error.ts';
@@ -101,9 +102,8 @@ function deviceMessage(
   refused: (problem: string, kernelMessage: string) => UserError,
 ): string {
   if (words.length !== 1 || words[0] !== CANCEL_DEFERRED_REMOVE) {
-    const shown = words.join(' ').slice(0, 80);
     throw refused(
-      `it is "${shown}", must be ${CANCEL_DEFERRED_REMOVE}`,
+      `it is ${quoted(words.join(' '))}, must be ${CANCEL_DEFERRED_REMOVE}`,
       `Unsupported message sent to DM core: ${words[0]!.slice(0, 80)}`,
     );
   }

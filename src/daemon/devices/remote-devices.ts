@@ -12,10 +12,10 @@ import type { Clock } from '../../base/clock.ts';
 import { ELOOP } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
 import type { Logger } from '../../base/log.ts';
+import { printable } from '../../base/printable.ts';
 import type { NbdDevice } from '../../nbd/client/nbd-device.ts';
 import { openNbdDevice } from '../../nbd/client/open-nbd-device.ts';
 import { parseRemoteName, remoteIdentity } from '../../nbd/client/remote-name.ts';
-import { printable } from '../../nbd/printable.ts';
 import type { ListenAddress } from '../../nbd/transport.ts';
 import { loadClientTls } from '../tls/client-credentials.ts';
 

@@ -5,9 +5,9 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { errnoName, errnoOfError } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
+import { printable } from '../../base/printable.ts';
 import type { EtcdCertificates } from '../../cluster/etcd-engine.ts';
 import type { EtcdUser } from '../../cluster/etcd-login.ts';
-import { printable } from '../../nbd/printable.ts';
 import { badOption } from './bad-option.ts';
 
 /** Names and meanings are those of `etcdctl`, behind `etcd`. */

@@ -2,6 +2,7 @@
 
 import type { Clock } from '../../base/clock.ts';
 import type { Logger } from '../../base/log.ts';
+import { quoted } from '../../base/printable.ts';
 import type { ClusterContext } from '../../cluster/cluster-context.ts';
 import type { Engine } from '../../cluster/engine.ts';
 import { MemoryEngine, MemoryStore } from '../../cluster/memory-engine.ts';
@@ -52,8 +53,9 @@ export function planCluster(options: ClusterOptions, environment: NodeJS.Process
   }
   if (node === undefined) throw badOption('--etcd is given without --node NAME, which it requires');
   if (!/^[\x21-\x7e]+$/.test(node) || node.length > NODE_LENGTH_MAX) {
-    const shown = JSON.stringify(node.slice(0, 80));
-    throw badOption(`--node is ${shown}, must be 1 to ${NODE_LENGTH_MAX} printable characters`);
+    throw badOption(
+      `--node is ${quoted(node)}, must be 1 to ${NODE_LENGTH_MAX} printable characters`,
+    );
   }
   const seconds = leaseSeconds === undefined ? LEASE_SECONDS_DEFAULT : Number(leaseSeconds);
   const isWhole = Number.isInteger(seconds) && /^[0-9]+$/.test(leaseSeconds ?? '5');

@@ -3,7 +3,7 @@
 import { UserError } from '../../base/failure.ts';
 import { NBD_CONNECTIONS_MAX, NBD_HANDSHAKE_MS_MAX } from '../../base/limits.ts';
 import type { Logger } from '../../base/log.ts';
-import { printable } from '../../nbd/printable.ts';
+import { printable } from '../../base/printable.ts';
 import { AddressFilter } from '../../nbd/server/address-filter.ts';
 import { planTls, type TlsSettings, type TlsWords } from '../tls/tls-settings.ts';
 

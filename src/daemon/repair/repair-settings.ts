@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { UserError } from '../../base/failure.ts';
+import { quoted } from '../../base/printable.ts';
 import { parseDeviceSpec } from '../../block/device-spec.ts';
 import type { RepairPolicies, RepairPolicy } from '../../mirror/repair-table.ts';
 import { isRemoteName } from '../../nbd/client/remote-name.ts';
@@ -92,7 +93,7 @@ function outlivesProcess({ device }: DeviceUse): boolean {
 function parsePolicy(option: string, word: string | undefined, usual: RepairPolicy): RepairPolicy {
   if (word === undefined) return usual;
   if (word === 'remove' || word === 'allocate') return word;
-  throw badOption(`${option} is "${word.slice(0, 80)}", must be remove or allocate`);
+  throw badOption(`${option} is ${quoted(word)}, must be remove or allocate`);
 }
 
 function badOption(problem: string, hint?: string): UserError {

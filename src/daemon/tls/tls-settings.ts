@@ -6,7 +6,7 @@ import { join, resolve } from 'node:path';
 import { errnoName, errnoOfError } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
 import { type Logger, silentLogger } from '../../base/log.ts';
-import { printable } from '../../nbd/printable.ts';
+import { printable } from '../../base/printable.ts';
 import {
   createServerUpgrade,
   NO_TLS,
@@ -47,7 +47,7 @@ export interface TlsSettings {
   readonly forClients: UriTls | null;
 }
 
-export const WITHOUT_TLS: TlsSettings = { policy: NO_TLS, onlyExports: [], forClients: null };
+const WITHOUT_TLS: TlsSettings = { policy: NO_TLS, onlyExports: [], forClients: null };
 
 /** Of a file, bits of its mode for others than its owner, and for others than its group too. */
 const MODE_OF_OTHERS = 0o077;

@@ -1,5 +1,6 @@
 /** The words of a flakey table behind `DEVICE OFFSET`: intervals and features. */
 
+import { quoted } from '../../base/printable.ts';
 import { parseUnsigned, U32_MAX } from '../parse-number.ts';
 import { targetError } from './stretch-args.ts';
 
@@ -93,7 +94,7 @@ class FeatureWords {
         randomWriteCorrupt = this.#number(PROBABILITY_MAX, 'Invalid random corrupt argument');
       } else {
         throw bad(
-          `feature is "${word.slice(0, 80)}", which is unknown`,
+          `feature is ${quoted(word)}, which is unknown`,
           'Unrecognised flakey feature requested',
         );
       }

@@ -2,6 +2,7 @@
 
 import { EINVAL } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
+import { quoted } from '../../base/printable.ts';
 import type { BlockDevice } from '../../block/block-device.ts';
 import { parseUnsigned, SECTOR_MAX } from '../parse-number.ts';
 import type { TargetContext } from '../target-context.ts';
@@ -24,7 +25,7 @@ export async function openStretch(
   if (offset === null) {
     throw targetError(
       typeName,
-      `offset is "${words.offset.slice(0, 80)}", must be a number of sectors`,
+      `offset is ${quoted(words.offset)}, must be a number of sectors`,
       words.kernelMessage ?? 'Invalid device sector',
     );
   }

@@ -11,7 +11,7 @@ import {
   createSecureContext,
   rootCertificates,
 } from 'node:tls';
-import { printable } from '../printable.ts';
+import { printable } from '../../base/printable.ts';
 import { PSK_CIPHERS, type TlsOutcome, type TlsUpgrade, VERSION_MIN } from '../tls.ts';
 
 /** Files' contents in PEM. */

@@ -3,6 +3,7 @@
  * of options: each is yielded, and its answer comes back. No bytes and no sockets here.
  */
 
+import { isPowerOfTwo } from '../../base/units.ts';
 import { decodeName, encodeInfoRequest } from '../codec/handshake-codec.ts';
 import {
   type ContextReply,
@@ -17,7 +18,7 @@ import {
   optionName,
   optionReplyName,
 } from '../constants.ts';
-import { errorText } from '../printable.ts';
+import { errorText } from '../error-text.ts';
 import { NbdConnectionError, NbdRefusal } from './nbd-error.ts';
 
 /** How requests and replies look: each falls back to the one before it where it is refused. */
@@ -203,10 +204,6 @@ function readBlockSizes(data: Buffer): BlockSizes | null {
   if (maximum < preferred) return null;
   if (maximum !== 0xffffffff && maximum % minimum !== 0) return null;
   return { minimum, preferred, maximum };
-}
-
-function isPowerOfTwo(value: number): boolean {
-  return value > 0 && Number.isInteger(Math.log2(value));
 }
 
 function decodeListed(data: Buffer): ListedExport {

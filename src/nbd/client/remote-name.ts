@@ -8,7 +8,7 @@
  */
 
 import { UserError } from '../../base/failure.ts';
-import { printable } from '../printable.ts';
+import { printable } from '../../base/printable.ts';
 import type { ListenAddress } from '../transport.ts';
 import { looksLikeUri, parseNbdUri, type UriTls } from '../uri.ts';
 

@@ -5,7 +5,7 @@
 
 import { BlockList, isIP } from 'node:net';
 import { UserError } from '../../base/failure.ts';
-import { printable } from '../printable.ts';
+import { printable } from '../../base/printable.ts';
 
 /** Apart, or `::/0` would hold all addresses of IPv4 as well. */
 interface AddressLists {

@@ -1,9 +1,9 @@
 /** The exports of a server by name, in the order in which they were added. */
 
 import { UserError } from '../../base/failure.ts';
+import { printable } from '../../base/printable.ts';
 import { AlignDevice } from '../../block/align-device.ts';
 import type { BlockDevice } from '../../block/block-device.ts';
-import { printable } from '../printable.ts';
 import { Export, type ExportOptions } from './export.ts';
 
 export class ExportList {

@@ -3,11 +3,11 @@
 import { assert } from '../../base/assert.ts';
 import { UserError } from '../../base/failure.ts';
 import { NBD_CONNECTIONS_MAX, NBD_LISTED_STRING_BYTES_MAX } from '../../base/limits.ts';
+import { printable } from '../../base/printable.ts';
 import { sectorsToBytes } from '../../base/units.ts';
 import type { AlignDevice } from '../../block/align-device.ts';
 import type { BlockDevice } from '../../block/block-device.ts';
 import { TRANSMISSION_FLAGS } from '../constants.ts';
-import { printable } from '../printable.ts';
 import { allocationContext } from './allocation-context.ts';
 import type { MetaContext } from './meta-context.ts';
 import type { ReplyStyle } from './reply-style.ts';

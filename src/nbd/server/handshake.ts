@@ -16,6 +16,7 @@ import {
   NBD_OPTIONS_MAX,
   NBD_REPLY_BYTES_QUEUED_MAX,
 } from '../../base/limits.ts';
+import { printable } from '../../base/printable.ts';
 import type { FrameReader } from '../codec/frame-reader.ts';
 import {
   decodeInfoRequest,
@@ -35,7 +36,7 @@ import {
   OPTIONS,
   optionName,
 } from '../constants.ts';
-import { errorText, printable } from '../printable.ts';
+import { errorText } from '../error-text.ts';
 import type { TlsMode } from '../tls.ts';
 import type { Export } from './export.ts';
 import type { ExportList } from './export-list.ts';

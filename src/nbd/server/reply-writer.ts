@@ -21,7 +21,7 @@ import {
 } from '../codec/reply-codec.ts';
 import { type ContextStatus, encodeStatusChunk, statusChunkSize } from '../codec/status-codec.ts';
 import { commandName, SIMPLE_REPLY_SIZE } from '../constants.ts';
-import { errorText } from '../printable.ts';
+import { errorText } from '../error-text.ts';
 import type { ReplyQueue } from './reply-queue.ts';
 import type { ReplyStyle } from './reply-style.ts';
 

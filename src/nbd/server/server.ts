@@ -13,9 +13,9 @@ import {
   NBD_SERVER_BYTES_IN_FLIGHT_MAX,
 } from '../../base/limits.ts';
 import type { LogFields, Logger } from '../../base/log.ts';
+import { printable } from '../../base/printable.ts';
 import { BufferPool } from '../buffer-pool.ts';
 import { NBD_ERRORS } from '../constants.ts';
-import { printable } from '../printable.ts';
 import { NO_TLS, type TlsPolicy } from '../tls.ts';
 import type { ListenAddress, Transport } from '../transport.ts';
 import type { AddressFilter } from './address-filter.ts';

@@ -115,11 +115,6 @@ export class Transmission {
     return this.#intake.dropReason;
   }
 
-  /** Nothing of an unfinished request was received. */
-  get betweenRequests(): boolean {
-    return this.#phase === 'intake' && this.#intake.idle && this.#reader.available === 0;
-  }
-
   /** Parses and starts all that was received, then sends what has ended already. */
   advance(): TransmissionOutcome {
     assert(!this.#parsing, 'Requests are parsed within themselves');

@@ -37,7 +37,7 @@ interface Place {
   readonly sectors: number;
 }
 
-export function diskPlaces(machine: Machine): Place[] {
+function diskPlaces(machine: Machine): Place[] {
   return Array.from({ length: machine.disks }, (_, index) => ({
     name: `L${index}`,
     start: index * machine.diskSectors,
@@ -45,7 +45,7 @@ export function diskPlaces(machine: Machine): Place[] {
   }));
 }
 
-export function logPlaces(machine: Machine): Place[] {
+function logPlaces(machine: Machine): Place[] {
   const start = machine.disks * machine.diskSectors;
   return [0, 1].map((index) => ({
     name: `G${index}`,

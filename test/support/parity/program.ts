@@ -95,7 +95,7 @@ export function formatTableSpec(table: TableSpec): string {
 }
 
 /** One line for people. */
-export function describeStep(step: Step): string {
+function describeStep(step: Step): string {
   switch (step.do) {
     case 'io':
       return step.requests
