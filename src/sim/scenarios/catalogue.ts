@@ -1,6 +1,7 @@
 /** Every named scenario: a visible list. */
 
 import { UserError } from '../../base/failure.ts';
+import { quoted } from '../../base/printable.ts';
 import type { Scenario } from '../scenario.ts';
 import { FAILURE_SCENARIOS } from './failures.ts';
 import { LEG_FAILURE_SCENARIOS } from './leg-failures.ts';
@@ -14,13 +15,13 @@ export const SCENARIOS: readonly Scenario[] = [
   ...FAILURE_SCENARIOS,
 ];
 
-/** @throws UserError listing the names. */
+/** @throws UserError for a name that is none. */
 export function findScenario(name: string): Scenario {
   const found = SCENARIOS.find((scenario) => scenario.name === name);
   if (found !== undefined) return found;
   throw new UserError(
     'unknown-scenario',
-    `Cannot run a crash scenario: name is "${name}", must be one of those listed`,
-    { hint: `Scenarios: ${SCENARIOS.map((scenario) => scenario.name).join(', ')}` },
+    `Cannot run a crash scenario: name is ${quoted(name)}, which is none`,
+    { hint: '"nbd-mirror crash --list" shows the names.' },
   );
 }
