@@ -38,7 +38,7 @@ export function watchEtcd(options: EtcdWatchOptions): Watch {
   };
   const received = (response: IWatchResponse): void => {
     if (isClosed) return;
-    if (response.canceled) ended(new Error(`the watch is refused: ${response.cancel_reason}`));
+    if (response.canceled) ended(new Error(`the watch is refused: ${whyCanceled(response)}`));
     else if (response.events.length > 0) tell(response, listener);
   };
   open().then((opened) => {
@@ -50,6 +50,11 @@ export function watchEtcd(options: EtcdWatchOptions): Watch {
     else opened.write({ create_request: createRequest(range, afterRevision) });
   }, ended);
   return { close };
+}
+
+/** Of one that begins too far back, or has fallen back too far, no reason is given. */
+function whyCanceled({ cancel_reason: reason, compact_revision: oldest }: IWatchResponse): string {
+  return reason !== '' ? reason : `revisions before ${oldest} are compacted`;
 }
 
 function createRequest({ start, end }: Range, afterRevision: number) {
