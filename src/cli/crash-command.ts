@@ -21,7 +21,7 @@ export function crashCommand(end: (status: number) => void): Command {
   return new Command('crash')
     .summary('cut the power of simulated mirrors at every event')
     .description(
-      'Cut the power of simulated mirrors at every event, explore what their disks may lose,\n' +
+      'Cut the power of simulated mirrors at every event, explore what their disks may lose, ' +
         'start them again, and check that nothing is lost that must survive. Touches no file.',
     )
     .option('--list', 'print the scenarios')

@@ -3,7 +3,7 @@
  * exit status. 0: good; 1: it ran, and the answer is no; 2: bad input, or it could not run.
  */
 
-import { Command, CommanderError } from 'commander';
+import { Command, CommanderError, Help, type Option } from 'commander';
 import { UserError } from '../base/failure.ts';
 import { escapeControls } from '../base/printable.ts';
 import { productVersion } from '../daemon/product-version.ts';
@@ -53,6 +53,7 @@ async function main(words: readonly string[]): Promise<number> {
   for (const command of daemonCommands) program.addCommand(command);
   for (const command of allCommands(program)) {
     command.exitOverride().showHelpAfterError(`(${pathOf(command)} --help tells more)`);
+    command.configureHelp({ optionDescription, ...command.configureHelp() });
     command.configureOutput({
       writeOut: printOut,
       outputError: (text, write) => write(`nbd-mirror: ${text}`),
@@ -84,6 +85,12 @@ function processShell(end: (status: number) => void): Shell {
     },
     end,
   };
+}
+
+/** That a flag is not set by default goes without saying. */
+function optionDescription(option: Option): string {
+  if (option.defaultValue === false) return option.description;
+  return new Help().optionDescription(option);
 }
 
 /** As it is typed. */
