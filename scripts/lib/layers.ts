@@ -1,7 +1,8 @@
 /**
  * The floors of the house and who may import whom; ARCHITECTURE.md draws the same table.
  *
- * A folder of `src` imports itself and the folders named here. Inside a folder there are no cycles.
+ * A folder of `src` imports itself and the folders named here. Inside a folder there are no cycles,
+ * and its rooms, the folders in it, import only those of their neighbours that are named here.
  * Nothing in `src` imports anything outside it but packages and `node:` modules, and `base` not
  * even those.
  */
@@ -24,6 +25,16 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   cli: ['base', 'control', 'daemon', 'inspect', 'sim'],
 };
 
+/** Rooms that import neighbours, and which. */
+export const ROOMS: Readonly<Record<string, readonly string[]>> = {
+  'nbd/server': ['nbd/codec'],
+  'nbd/client': ['nbd/codec'],
+  'daemon/plan': ['daemon/devices', 'daemon/logd', 'daemon/repair', 'daemon/tls'],
+  'daemon/repair': ['daemon/devices'],
+  'daemon/logd': ['daemon/devices', 'daemon/tls'],
+  'daemon/devices': ['daemon/tls'],
+};
+
 export function checkLayers(files: readonly SourceFile[]): Problem[] {
   const sources = files.filter((file) => file.path.startsWith('src/'));
   return [...sources.flatMap(checkEdges), ...findCycles(sources)];
@@ -43,10 +54,20 @@ function checkEdges(file: SourceFile): Problem[] {
       return [problem(file.path, line, `src imports ${path}, which is outside of it`)];
     }
     const target = folderOf(path);
-    if (target === folder || (target !== null && allowed.includes(target))) return [];
+    if (target === folder) return checkRooms(file.path, path, line);
+    if (target !== null && allowed.includes(target)) return [];
     const may = allowed.length === 0 ? 'nothing' : allowed.join(', ');
     return [problem(file.path, line, `${folder} imports ${path}; ${folder} may import ${may}`)];
   });
+}
+
+function checkRooms(importer: string, imported: string, line: number): Problem[] {
+  const [room, target] = [roomOf(importer), roomOf(imported)];
+  if (room === null || target === null || room === target) return [];
+  const allowed = ROOMS[room] ?? [];
+  if (allowed.includes(target)) return [];
+  const may = allowed.length === 0 ? 'no neighbour' : allowed.join(', ');
+  return [problem(importer, line, `${room} imports ${imported}; ${room} may import ${may}`)];
 }
 
 /** One problem for each set of files that import each other in a circle, naming one circle. */
@@ -75,6 +96,12 @@ function findCycles(files: readonly SourceFile[]): Problem[] {
 function folderOf(path: string): string | null {
   const parts = path.split('/');
   return parts[0] === 'src' && parts.length > 2 ? parts[1]! : null;
+}
+
+/** "nbd/codec" for "src/nbd/codec/frame-reader.ts"; null for a file in the folder itself. */
+function roomOf(path: string): string | null {
+  const parts = path.split('/');
+  return parts.length > 3 ? `${parts[1]}/${parts[2]}` : null;
 }
 
 function layerNames(): string {

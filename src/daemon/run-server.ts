@@ -10,7 +10,7 @@ import { Daemon } from './daemon.ts';
 import { createLogger, writeStderr } from './loggers.ts';
 import { removePidFile, writePidFile } from './pid-file.ts';
 import type { ServeOptions } from './plan/serve-options.ts';
-import { planServe } from './plan/serve-plan.ts';
+import { planServe, type ServePlan } from './plan/serve-plan.ts';
 import { productVersion } from './product-version.ts';
 import { ResyncProgress } from './resync-progress.ts';
 import { sayToStdout } from './say-to-stdout.ts';
@@ -37,17 +37,9 @@ export async function runServer(options: ServeOptions): Promise<number> {
   const log = await createLogger({ json, verbose, statusLine });
 
   const plan = await signals.whileStarting(planServe(options, log));
-  if (plan.control.tcp !== null && plan.control.tokenFile === null && isQuiet) {
-    throw new UserError(
-      'no-token',
-      'Cannot listen for commands: the token would be told to nobody',
-      {
-        hint: 'Give a file for it with --control-token.',
-      },
-    );
-  }
-  const tableLines = plan.tableText.trim().split('\n');
-  for (const line of plan.tableText === '' ? [] : tableLines) say(`table: ${line}`);
+  if (isQuiet) checkTokenIsKept(plan);
+  const tableLines = plan.tableText === '' ? [] : plan.tableText.trim().split('\n');
+  for (const line of tableLines) say(`table: ${line}`);
   let isReporting = false;
   const starting = Daemon.start(plan, options, {
     clock,
@@ -70,14 +62,21 @@ export async function runServer(options: ServeOptions): Promise<number> {
     }
     const captive = startCaptiveOf(daemon, options, plan.clients.tls);
     const stopped = Promise.race([signals.first, parentGone]);
-    const status = await (captive === null ? stopped.then(() => 0) : wait(captive, stopped));
-    return status;
+    return await (captive === null ? stopped.then(() => 0) : wait(captive, stopped));
   } finally {
     progress.stop();
     await daemon.stop();
     if (options.pidFile !== undefined) removePidFile(options.pidFile, process.pid);
     signals.release();
   }
+}
+
+/** @throws UserError where a token is made that nobody is told. */
+function checkTokenIsKept({ control }: ServePlan): void {
+  if (control.tcp === null || control.tokenFile !== null) return;
+  throw new UserError('no-token', 'Cannot listen for commands: the token would be told to nobody', {
+    hint: 'Give a file for it with --control-token.',
+  });
 }
 
 function announce(

@@ -31,6 +31,23 @@ t.test('checkLayers() lets base import nothing, not even node:', async (t) => {
   t.match(judge({ 'src/base/clock.ts': ['../block/bio.ts'] }), [/base may import nothing/]);
 });
 
+t.test(
+  'checkLayers() keeps rooms apart; the folder itself and its rooms go together',
+  async (t) => {
+    const tree = {
+      'src/nbd/codec/a.ts': ['../uri.ts', './b.ts'],
+      'src/nbd/server.ts': ['./codec/a.ts'],
+    };
+    t.strictSame(judge({ ...tree, 'src/nbd/server/c.ts': ['../codec/a.ts', '../client/d.ts'] }), [
+      'src/nbd/server/c.ts:2: nbd/server imports src/nbd/client/d.ts; ' +
+        'nbd/server may import nbd/codec [layers]',
+    ]);
+    t.match(judge({ ...tree, 'src/nbd/codec/e.ts': ['../client/d.ts'] }), [
+      /may import no neighbour/,
+    ]);
+  },
+);
+
 t.test('checkLayers() keeps test code and scripts out of src', async (t) => {
   t.match(judge({ 'src/dm/table.ts': ['../../test/support/tools.ts'] }), [
     /src imports test\/support\/tools.ts, which is outside of it/,

@@ -103,7 +103,6 @@ function label({ mapped, name, number }: Stacked, input: TreeInput): string {
     ...(input.open ? [`${mapped.openCount}`] : []),
     ...(input.uuid ? [mapped.uuid] : []),
   ];
-  const wantsStates = input.active || input.rw || input.open || input.uuid;
-  if (wantsStates) words.push(`[${states.join(', ')}]`);
+  if (states.length > 0) words.push(`[${states.join(', ')}]`);
   return words.join(' ');
 }
