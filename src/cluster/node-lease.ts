@@ -46,6 +46,8 @@ export class NodeLease {
   #generation = 0;
   #timer: Timer | null = null;
   #isStopped = false;
+  /** By somebody else, while this one had no lease. */
+  #isNameTaken = false;
   #renewal: Promise<void> = Promise.resolve();
 
   constructor(options: NodeLeaseOptions) {
@@ -146,7 +148,10 @@ export class NodeLease {
     const { engine, clock, log, node } = this.#options;
     const wasGood = this.isGood;
     if (this.#id === null) {
-      await this.#acquire();
+      const holder = await this.#acquire();
+      const isOthers = holder !== null && holder !== '';
+      if (isOthers && !this.#isNameTaken) log.error(`lease: name is that of "${holder}"`, { node });
+      this.#isNameTaken = isOthers;
       return;
     }
     const sentAtMs = clock.now();

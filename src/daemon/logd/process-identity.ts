@@ -3,21 +3,33 @@
  * this host has surely ended.
  */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, readlinkSync } from 'node:fs';
 import { hostname } from 'node:os';
 
-/** `HOST BOOT PID START`: the host, its boot, the process and when it began. */
+/** `HOST BOOT PID START NAMESPACE`: the process, when it began, and where its number is known. */
 export function processIdentity(): string {
-  return `${hostname()} ${bootId()} ${process.pid} ${startOf(process.pid)}`;
+  return [hostname(), bootId(), process.pid, startOf(process.pid), pidNamespace()].join(' ');
 }
 
-/** False also where nobody here can know. */
+/**
+ * False also where nobody here can know: of another boot, which may be that of another host with
+ * the same name, and of another container, whose processes are not seen here while they live.
+ */
 export function hasProcessEnded(identity: string): boolean {
-  const [host, boot, pidWord, start] = identity.split(' ');
+  const [host, boot, pidWord, start, namespace] = identity.split(' ');
   const pid = Number(pidWord);
   if (host !== hostname() || !Number.isSafeInteger(pid) || pid <= 0) return false;
-  // Since the last boot no process of before is there.
-  return boot !== bootId() || startOf(pid) !== start;
+  const isSeenHere = boot === bootId() && namespace === pidNamespace();
+  return isSeenHere && startOf(pid) !== start;
+}
+
+/** Another one in each container. */
+function pidNamespace(): string {
+  try {
+    return readlinkSync('/proc/self/ns/pid');
+  } catch {
+    return 'unknown';
+  }
 }
 
 function bootId(): string {
