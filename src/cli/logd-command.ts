@@ -3,6 +3,7 @@
 import { Command } from 'commander';
 import type { LogServerStatus, LogStatus } from '../daemon/logd/logd-status.ts';
 import type { LogdOptions } from '../daemon/logd/run-logd.ts';
+import { formatRange, RegionRanges } from '../inspect/region-ranges.ts';
 import { printOut } from './standard-output.ts';
 
 const EXAMPLES = `
@@ -132,6 +133,13 @@ function formatStatus({ pid, version, cluster, logs }: LogServerStatus): string 
   return `${lines.join('\n')}\n`;
 }
 
+/** As in `log show`: neighbours as one. */
+function rangesOf(regions: readonly number[]): string {
+  const ranges = new RegionRanges<null>(() => true);
+  for (const region of regions) ranges.add(region, region, null);
+  return ranges.finish().ranges.map(formatRange).join(' ');
+}
+
 function formatLog({ uuid, luid, state, isConnected, log }: LogStatus): string {
   const size = `${log.regionCount} of ${log.regionSizeSectors} sectors`;
   const lines = [
@@ -148,7 +156,7 @@ function formatLog({ uuid, luid, state, isConnected, log }: LogStatus): string {
   for (const { name, isThisNode, marked, markedCount } of log.nodes) {
     const self = isThisNode ? ' (here)' : '';
     const more = markedCount > marked.length ? ' ...' : '';
-    const regions = markedCount === 0 ? '' : `: ${marked.join(' ')}${more}`;
+    const regions = markedCount === 0 ? '' : `: ${rangesOf(marked)}${more}`;
     lines.push(`node     ${name}${self}, ${markedCount} marked${regions}`);
   }
   return `${lines.join('\n')}\n`;

@@ -1,4 +1,4 @@
-/** Whether a log server that has a node's name has surely ended: only then it is followed at once. */
+/** Whether a log server that has a node's name has surely ended; else its lease is waited for. */
 
 import t from 'tap';
 import { hasProcessEnded, processIdentity } from '../../../src/daemon/logd/process-identity.ts';
