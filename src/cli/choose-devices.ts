@@ -57,6 +57,8 @@ export async function chooseDevices(
 /**
  * Runs a command for each device, with `/dev/mapper/NAME` as its last word, which every command of
  * ours takes for a device. As with `dmsetup`, what becomes of it makes no difference.
+ *
+ * @throws UserError for a command without a word.
  */
 export async function runForEach(
   shell: Shell,

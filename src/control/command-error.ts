@@ -32,6 +32,8 @@ export class CommandError extends UserError {
  * Does what the kernel does in the ioctl of that name; a refusal reads as `dmsetup` tells it.
  * `subject` is the name and, behind a space, the uuid or number, each possibly empty. Null where
  * `dmsetup` has no such thing.
+ *
+ * @throws CommandError for a refusal.
  */
 export async function ioctl<T>(
   name: string | null,

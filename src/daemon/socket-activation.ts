@@ -10,6 +10,8 @@ const DESCRIPTORS_MAX = 64;
 
 /**
  * The descriptors; none when there is no activation. Takes the variables out of the environment.
+ *
+ * @throws UserError naming the variable.
  */
 export function takeActivationSockets(environment: NodeJS.ProcessEnv, pid: number): number[] {
   const { LISTEN_PID: pidWord, LISTEN_FDS: countWord } = environment;

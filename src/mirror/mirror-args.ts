@@ -1,6 +1,7 @@
 /**
  * The words of a mirror's table line: parsed to `MirrorArgs`, with every rejection of specification
- * 1.4 that needs no device, in the kernel's order.
+ * 1.4 that needs no device, in the kernel's order. A rejection is a `UserError` with EINVAL and the
+ * kernel's message.
  */
 
 import { EINVAL } from '../base/errno.ts';

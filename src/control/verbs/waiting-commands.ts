@@ -71,6 +71,11 @@ export const messageVerb = defineVerb({
     }),
 });
 
+/**
+ * To the target at the sector, or with "@" in front to the device; ends with its answer.
+ *
+ * @throws UserError with the kernel's errno and message.
+ */
 export async function sendMessage(
   device: MappedDevice,
   sector: number,
