@@ -15,6 +15,9 @@ import { tempDir } from '../support/temp-dir.ts';
 import { requireTool } from '../support/tools.ts';
 import { waitUntil } from '../support/wait-until.ts';
 
+// gRPC names a server by its address; `logd` does not let Node warn of that, either.
+process.noDeprecation = true;
+
 const PASSWORD = 'a:b c';
 const USER = `nbd:${PASSWORD}`;
 const KEY = 'nbd-mirror/x';
