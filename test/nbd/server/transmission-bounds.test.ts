@@ -3,24 +3,9 @@ import { MemoryDevice } from '../../../src/block/memory-device.ts';
 import { HeldDevice } from '../../support/nbd-held-device.ts';
 import { type MemoryTransport, NbdSession } from '../../support/nbd-session.ts';
 import * as wire from '../../support/nbd-wire.ts';
-import { ScriptedDevice } from '../../support/scripted-device.ts';
+import { errors, held, scripted } from '../../support/transmission-rig.ts';
 
 const MIB = 2 ** 20;
-
-function scripted(sectors = 2048): { device: ScriptedDevice; session: NbdSession } {
-  const device = new ScriptedDevice({ name: 'disk', sectors });
-  return { device, session: new NbdSession({ device }) };
-}
-
-function held(sectors?: number): { device: HeldDevice; session: NbdSession } {
-  const device = new HeldDevice(sectors);
-  return { device, session: new NbdSession({ device }) };
-}
-
-/** Cookies and errors of simple replies without data, in the order of their coming. */
-function errors(bytes: Buffer): [bigint, number][] {
-  return wire.parseReplies(bytes).map(({ cookie, error }) => [cookie, error]);
-}
 
 t.test('Transmission has at most 128 requests in flight, then reads on', async (t) => {
   const { device, session } = held();
