@@ -76,6 +76,10 @@ export class CheckedDevice implements BlockDevice {
     });
   }
 
+  measureAgain(): void {
+    this.#device.measureAgain?.();
+  }
+
   /** How many bios have been submitted and have not ended. */
   get inFlightCount(): number {
     return this.#inFlight.size;

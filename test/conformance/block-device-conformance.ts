@@ -228,7 +228,7 @@ async function keepsTheLast({ device, under, block }: Situation): Promise<void> 
       const medium = under.medium?.();
       if (medium !== undefined) model.compareBytes(medium);
     }),
-    { numRuns: byEffort({ quick: 3, standard: 8, full: 300 }), endOnFailure: true },
+    { numRuns: byEffort({ quick: 3, standard: 5, full: 300 }), endOnFailure: true },
   );
 }
 
