@@ -33,6 +33,8 @@ export const ROOMS: Readonly<Record<string, readonly string[]>> = {
   'daemon/repair': ['daemon/devices'],
   'daemon/logd': ['daemon/devices', 'daemon/tls'],
   'daemon/devices': ['daemon/tls'],
+  'sim/scenarios': ['sim/machine'],
+  'sim/checkers': ['sim/machine'],
 };
 
 export function checkLayers(files: readonly SourceFile[]): Problem[] {

@@ -41,7 +41,7 @@ export const BANNED_CALLS: readonly BannedCall[] = [
     pattern: callPattern(name),
     name,
     instead: 'clock.defer() of the injected Clock',
-    allowedIn: [...CLOCK, 'src/sim/virtual-clock.ts'],
+    allowedIn: [...CLOCK, 'src/sim/machine/virtual-clock.ts'],
   })),
   {
     pattern: /\bMath\.random\b|\brandom(?:UUID|Bytes|Int)\b/,
@@ -120,7 +120,7 @@ export const EXCEPTIONS: readonly Exception[] = [
     reason: 'the parts of the client with every option and command, for tests of servers',
   },
   {
-    path: 'src/sim/log-server-stack.ts',
+    path: 'src/sim/machine/log-server-stack.ts',
     rule: 'orphan',
     reason: 'mirrors with a log server, under the crash sweep in tests',
   },

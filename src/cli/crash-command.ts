@@ -69,7 +69,7 @@ async function runSweeps(options: CrashOptions, print: (line: string) => void): 
   const { parseCrashStep } = await import('../sim/crash-path.ts');
   const { sweep } = await import('../sim/crash-sweep.ts');
   const { describeSweep } = await import('../sim/sweep-report.ts');
-  const { mirrorStack } = await import('../sim/mirror-stack.ts');
+  const { mirrorStack } = await import('../sim/machine/mirror-stack.ts');
   const scenarios = options.scenario?.map(findScenario) ?? SCENARIOS;
   const path = options.at?.map(parseCrashStep);
   if (path !== undefined && scenarios.length !== 1) {
@@ -96,7 +96,7 @@ async function runRandom(options: CrashOptions, print: (line: string) => void): 
   const { parseCount } = await import('./parse-count.ts');
   const { runSeed } = await import('../sim/run.ts');
   const { describeVerdict } = await import('../sim/sweep-report.ts');
-  const { mirrorStack } = await import('../sim/mirror-stack.ts');
+  const { mirrorStack } = await import('../sim/machine/mirror-stack.ts');
   const count = parseCount('--random', options.random!);
   let failed = 0;
   for (let index = 0; index < count; index++) {

@@ -9,7 +9,7 @@
 import { UserError } from '../base/failure.ts';
 import { type CrashPoint, formatCrashPoint, parseCrashPoint } from '../fault/failpoint.ts';
 import type { Fate } from '../fault/unflushed-write.ts';
-import { formatFates, parseFates } from './fates.ts';
+import { formatFates, parseFates } from './machine/fates.ts';
 
 /** The power goes after the script has ended. */
 export const IDLE = 0;

@@ -12,7 +12,6 @@
 import { Prng } from '../base/prng.ts';
 import { checkLogCoversDivergence } from './checkers/log-covers-divergence.ts';
 import { type CrashStep, formatCrashPath, IDLE, STOP } from './crash-path.ts';
-import { chooseFates, type FateBudget } from './fates.ts';
 import type { CheckerName, Finding } from './findings.ts';
 import {
   checkAtRest,
@@ -22,18 +21,19 @@ import {
   playLife,
   recoverLife,
 } from './lives.ts';
+import { chooseFates, type FateBudget } from './machine/fates.ts';
 import {
   type MachineImages,
   type MachineSetup,
   type MirrorTable,
   tableLine,
-} from './machine-setup.ts';
+} from './machine/machine-setup.ts';
+import { INITIAL_WRITE } from './machine/sector-payload.ts';
+import { imagesAfter } from './machine/sim-machine.ts';
+import type { StackFactory } from './machine/sim-stack.ts';
 import type { AllowedContents } from './oracle.ts';
 import type { Play } from './play.ts';
 import { initialImages, type Scenario, tableOfLife } from './scenario.ts';
-import { INITIAL_WRITE } from './sector-payload.ts';
-import { imagesAfter } from './sim-machine.ts';
-import type { StackFactory } from './sim-stack.ts';
 import { Situation } from './situation.ts';
 import { stateKey } from './state-key.ts';
 

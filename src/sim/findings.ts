@@ -1,7 +1,7 @@
 /** What a checker found wrong, and the losses which the kernel's own behaviour makes, by name. */
 
 import type { BioOp } from '../block/bio.ts';
-import type { SectorContents } from './sector-payload.ts';
+import type { SectorContents } from './machine/sector-payload.ts';
 
 export const CHECKERS = [
   'acknowledged-durable-everywhere',

@@ -1,6 +1,6 @@
 /** Runs a script on a machine until the script ends, the power goes, or nothing can go on. */
 
-import type { SimMachine } from './sim-machine.ts';
+import type { SimMachine } from './machine/sim-machine.ts';
 
 export type LifeEnd = 'completed' | 'cut' | 'failed';
 

@@ -15,14 +15,14 @@ import { StaleLegNotRead } from './checkers/stale-leg-not-read.ts';
 import { checkStatusAtStart, checkStatusInSync } from './checkers/status-agrees.ts';
 import type { Finding } from './findings.ts';
 import { type LifeEnd, live } from './life.ts';
-import type { MachineImages, MachineSetup } from './machine-setup.ts';
+import type { MachineImages, MachineSetup } from './machine/machine-setup.ts';
+import type { SectorContents } from './machine/sector-payload.ts';
+import { type MachineListener, SimMachine } from './machine/sim-machine.ts';
+import type { StackFactory } from './machine/sim-stack.ts';
 import { type AllowedContents, Oracle } from './oracle.ts';
 import { Play } from './play.ts';
 import { RegionTracker } from './region-tracker.ts';
-import type { SectorContents } from './sector-payload.ts';
 import { type AcknowledgementListener, type ReadOutcome, SimClient } from './sim-client.ts';
-import { type MachineListener, SimMachine } from './sim-machine.ts';
-import type { StackFactory } from './sim-stack.ts';
 
 export interface LifeOptions {
   readonly setup: MachineSetup;

@@ -11,7 +11,7 @@
 
 import { assert } from '../base/assert.ts';
 import { type IoResult, OK } from '../base/errno.ts';
-import { INITIAL_WRITE, type SectorContents, type WriteId } from './sector-payload.ts';
+import { INITIAL_WRITE, type SectorContents, type WriteId } from './machine/sector-payload.ts';
 
 /** What one sector may hold. */
 export interface AllowedContents {

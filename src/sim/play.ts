@@ -3,10 +3,10 @@
 import { Prng } from '../base/prng.ts';
 import type { ErrorAction, ErrorRule } from '../fault/error-filter.ts';
 import type { FaultMatch } from '../fault/fault-rule.ts';
-import type { MirrorTable } from './machine-setup.ts';
+import type { MirrorTable } from './machine/machine-setup.ts';
+import type { SimMachine } from './machine/sim-machine.ts';
 import { parseMirrorStatus } from './mirror-status-line.ts';
 import type { ReadOptions, ReadOutcome, SimClient, WriteOptions } from './sim-client.ts';
-import type { SimMachine } from './sim-machine.ts';
 
 /** Long enough for everything that was woken to have been done. */
 const IDLE_MS = 20;

@@ -8,9 +8,9 @@ import type { IoResult } from '../base/errno.ts';
 import { OK } from '../base/errno.ts';
 import type { PointName } from '../base/probe.ts';
 import type { Bio } from '../block/bio.ts';
-import { demandedRegions } from './log-image.ts';
-import type { MirrorTable } from './machine-setup.ts';
-import type { MachineListener, SimMachine } from './sim-machine.ts';
+import { demandedRegions } from './machine/log-image.ts';
+import type { MirrorTable } from './machine/machine-setup.ts';
+import type { MachineListener, SimMachine } from './machine/sim-machine.ts';
 
 export class RegionTracker implements MachineListener {
   readonly #outOfSync: Set<number>;

@@ -9,15 +9,15 @@
 import { Prng } from '../base/prng.ts';
 import { checkLogCoversDivergence } from './checkers/log-covers-divergence.ts';
 import { FAILURE_UNMARKED, LEG_ERROR_FORGIVEN, STALE_READ } from './expected-losses.ts';
-import { chooseFates, formatFates } from './fates.ts';
 import type { ExpectedLoss, Finding } from './findings.ts';
 import { checkLife, type LifeOptions, playLife } from './lives.ts';
+import { chooseFates, formatFates } from './machine/fates.ts';
+import { INITIAL_WRITE } from './machine/sector-payload.ts';
+import { imagesAfter } from './machine/sim-machine.ts';
+import type { StackFactory } from './machine/sim-stack.ts';
 import type { AllowedContents } from './oracle.ts';
 import { initialImages } from './scenario.ts';
-import { INITIAL_WRITE } from './sector-payload.ts';
-import { imagesAfter } from './sim-machine.ts';
 import { drawSimOptions, type SimOptions } from './sim-options.ts';
-import type { StackFactory } from './sim-stack.ts';
 import { Situation } from './situation.ts';
 import { runWorkload } from './workload.ts';
 

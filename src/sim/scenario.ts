@@ -10,11 +10,11 @@ import {
   LOG_VERSION,
 } from '../dirtylog/log-header.ts';
 import type { ExpectedLoss } from './findings.ts';
-import type { MachineImages, MachineSetup, MirrorTable } from './machine-setup.ts';
-import { regionCountOf } from './machine-setup.ts';
+import type { MachineImages, MachineSetup, MirrorTable } from './machine/machine-setup.ts';
+import { regionCountOf } from './machine/machine-setup.ts';
+import { INITIAL_WRITE, STALE_BASE, sectorPayload } from './machine/sector-payload.ts';
+import { emptyImage } from './machine/sim-machine.ts';
 import type { Play } from './play.ts';
-import { INITIAL_WRITE, STALE_BASE, sectorPayload } from './sector-payload.ts';
-import { emptyImage } from './sim-machine.ts';
 
 export interface Scenario {
   /** Short, for command lines: `single-write`. */

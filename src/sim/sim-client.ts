@@ -6,9 +6,9 @@
 import { errnoName, type IoResult, OK } from '../base/errno.ts';
 import { SECTOR_SIZE, toSector, toSectorCount } from '../base/units.ts';
 import { Bio, type BioOp } from '../block/bio.ts';
+import { identifySectors, type SectorContents, sectorPayload } from './machine/sector-payload.ts';
+import type { SimMachine } from './machine/sim-machine.ts';
 import { describeAllowed, describeContents, isAllowed, type Oracle } from './oracle.ts';
-import { identifySectors, type SectorContents, sectorPayload } from './sector-payload.ts';
-import type { SimMachine } from './sim-machine.ts';
 
 export interface WriteOptions {
   readonly fua?: boolean;

@@ -5,7 +5,7 @@
 
 import { Prng } from '../base/prng.ts';
 import type { DeviceProfileName } from '../fault/device-profile.ts';
-import type { MachineSetup, MirrorTable } from './machine-setup.ts';
+import type { MachineSetup, MirrorTable } from './machine/machine-setup.ts';
 
 export interface WorkloadOptions {
   /** Requests sent one after the other by each client. */

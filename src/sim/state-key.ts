@@ -2,7 +2,7 @@
  * A short name for a state of a machine that is off: equal states need to be explored only once.
  */
 
-import type { MachineImages } from './machine-setup.ts';
+import type { MachineImages } from './machine/machine-setup.ts';
 import type { AllowedContents } from './oracle.ts';
 
 /** Two independent 32-bit hashes of every byte, and the expectations in full. */

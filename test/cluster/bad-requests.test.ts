@@ -11,7 +11,7 @@ import { LogServer } from '../../src/cluster/log-server.ts';
 import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
 import { ULOG_DATA_BYTES_MAX } from '../../src/dirtylog/userspace/ulog-codec.ts';
 import * as payloads from '../../src/dirtylog/userspace/ulog-payloads.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 
 const REGIONS = 16;
 const TEXT = `${REGIONS * 8} core 8 nosync`;

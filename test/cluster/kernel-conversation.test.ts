@@ -10,7 +10,7 @@ import type { LogClient } from '../../src/cluster/log-instance.ts';
 import { LogServer } from '../../src/cluster/log-server.ts';
 import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
 import { ulogTypeName } from '../../src/dirtylog/userspace/ulog-payloads.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import { GOLDEN_DIRECTORY } from '../support/golden.ts';
 import { unclosed } from '../support/log-server-bed.ts';
 import { formatExchange, parseExchange } from '../support/ulog-conversation.ts';

@@ -13,7 +13,7 @@ import { type Link, MemoryEngine, MemoryStore } from '../../src/cluster/memory-e
 import { Plan } from '../../src/cluster/plan.ts';
 import { SharedLogFile } from '../../src/cluster/shared-log-file.ts';
 import type { Step } from '../../src/cluster/take-over.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import { ScriptedDevice } from '../support/scripted-device.ts';
 
 const KEYS = new LogKeys('shared');

@@ -7,7 +7,7 @@ import { LogReplica } from '../../src/cluster/log-replica.ts';
 import { MarkSet } from '../../src/cluster/mark-set.ts';
 import { MemoryEngine, MemoryStore } from '../../src/cluster/memory-engine.ts';
 import { Plan } from '../../src/cluster/plan.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 
 const LONG_MS = 3000;
 

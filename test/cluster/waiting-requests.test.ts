@@ -9,7 +9,7 @@ import { LogServer } from '../../src/cluster/log-server.ts';
 import { NO_ANSWER, type NoAnswer, type ServedLog } from '../../src/cluster/served-log.ts';
 import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
 import * as payloads from '../../src/dirtylog/userspace/ulog-payloads.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 
 const PATIENCE_MS = 5000;
 

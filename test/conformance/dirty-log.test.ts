@@ -4,7 +4,7 @@ import type { Region } from '../../src/base/units.ts';
 import { coreLogType } from '../../src/dirtylog/core-log.ts';
 import type { DirtyLog, DirtyLogType } from '../../src/dirtylog/dirty-log.ts';
 import { createDiskLogType, diskLogType } from '../../src/dirtylog/disk-log.ts';
-import type { WireFaults } from '../../src/sim/log-wire.ts';
+import type { WireFaults } from '../../src/sim/machine/log-wire.ts';
 import { FakeLegs, FakeTarget, LogDisk } from '../support/log-fixture.ts';
 import { LogServerBed } from '../support/log-server-bed.ts';
 import { sharedLogBed } from '../support/shared-log-bed.ts';

@@ -7,7 +7,7 @@ import { MemoryDevice } from '../../src/block/memory-device.ts';
 import { FaultBoard } from '../../src/fault/fault-board.ts';
 import { parseFaultSpec } from '../../src/fault/fault-spec.ts';
 import type { FaultableDevice } from '../../src/fault/faultable-device.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import { blockDeviceConformance } from '../conformance/block-device-conformance.ts';
 
 const SECTORS = 64;

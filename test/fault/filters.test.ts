@@ -12,7 +12,7 @@ import { DeviceFilter } from '../../src/fault/filter.ts';
 import { PauseFilter } from '../../src/fault/pause-filter.ts';
 import { PowerDomain, PoweredDevice } from '../../src/fault/power-domain.ts';
 import { VolatileCache } from '../../src/fault/volatile-cache.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import { blockDeviceConformance } from '../conformance/block-device-conformance.ts';
 
 const SECTORS = 16;

@@ -10,7 +10,7 @@ import { DEVICE_PROFILES, type DeviceProfileName } from '../../src/fault/device-
 import { PowerDomain } from '../../src/fault/power-domain.ts';
 import type { Fate } from '../../src/fault/unflushed-write.ts';
 import { VolatileCache } from '../../src/fault/volatile-cache.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import { byEffort } from '../support/effort.ts';
 
 const SECTORS = 16;

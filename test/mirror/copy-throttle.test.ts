@@ -9,7 +9,7 @@ import { DelayFilter } from '../../src/fault/delay-filter.ts';
 import { CopyThrottle } from '../../src/mirror/copy-throttle.ts';
 import { PiecewiseKcopyd } from '../../src/mirror/kcopyd.ts';
 import { Leg } from '../../src/mirror/leg.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 
 const REGION_SECTORS = 512;
 const REGIONS = 100;

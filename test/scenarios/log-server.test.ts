@@ -6,8 +6,8 @@
 import t, { type Test } from 'tap';
 import { sweep } from '../../src/sim/crash-sweep.ts';
 import type { ExpectedLoss } from '../../src/sim/findings.ts';
-import { type LogServerMishaps, logServerStack } from '../../src/sim/log-server-stack.ts';
-import { GOOD_DAY } from '../../src/sim/log-wire.ts';
+import { type LogServerMishaps, logServerStack } from '../../src/sim/machine/log-server-stack.ts';
+import { GOOD_DAY } from '../../src/sim/machine/log-wire.ts';
 import type { Scenario } from '../../src/sim/scenario.ts';
 import { RECOVERY_SCENARIOS } from '../../src/sim/scenarios/recovery.ts';
 import { WRITE_SCENARIOS } from '../../src/sim/scenarios/writes.ts';

@@ -5,7 +5,7 @@ import { coreLogType } from '../../src/dirtylog/core-log.ts';
 import { createDiskLogType } from '../../src/dirtylog/disk-log.ts';
 import { createMirrorTargetType } from '../../src/mirror/mirror-target.ts';
 import { sweep } from '../../src/sim/crash-sweep.ts';
-import { mirrorStackWith } from '../../src/sim/mirror-stack.ts';
+import { mirrorStackWith } from '../../src/sim/machine/mirror-stack.ts';
 import { SCENARIOS } from '../../src/sim/scenarios/catalogue.ts';
 import { describeSweep } from '../../src/sim/sweep-report.ts';
 

@@ -2,7 +2,7 @@
 
 import type { Test } from 'tap';
 import { sweep } from '../../src/sim/crash-sweep.ts';
-import { mirrorStack } from '../../src/sim/mirror-stack.ts';
+import { mirrorStack } from '../../src/sim/machine/mirror-stack.ts';
 import type { Scenario } from '../../src/sim/scenario.ts';
 import { describeSweep } from '../../src/sim/sweep-report.ts';
 import { byEffort } from '../support/effort.ts';

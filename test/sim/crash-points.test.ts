@@ -7,7 +7,7 @@ import { POINTS } from '../../src/base/probe.ts';
 import { IDLE } from '../../src/sim/crash-path.ts';
 import { sweep } from '../../src/sim/crash-sweep.ts';
 import { CHECKERS } from '../../src/sim/findings.ts';
-import { mirrorStack } from '../../src/sim/mirror-stack.ts';
+import { mirrorStack } from '../../src/sim/machine/mirror-stack.ts';
 import { SCENARIOS } from '../../src/sim/scenarios/catalogue.ts';
 
 const MANUAL = join(import.meta.dirname, '../../docs/internals');

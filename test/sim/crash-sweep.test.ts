@@ -4,7 +4,7 @@ import t from 'tap';
 import { parseCrashStep } from '../../src/sim/crash-path.ts';
 import { type SweepOptions, sweep } from '../../src/sim/crash-sweep.ts';
 import type { CheckerName } from '../../src/sim/findings.ts';
-import { mirrorStack } from '../../src/sim/mirror-stack.ts';
+import { mirrorStack } from '../../src/sim/machine/mirror-stack.ts';
 import { machineWith, type Scenario } from '../../src/sim/scenario.ts';
 import { findScenario } from '../../src/sim/scenarios/catalogue.ts';
 import { describeSweep, replayCommand } from '../../src/sim/sweep-report.ts';

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { mirrorStack } from '../../src/sim/mirror-stack.ts';
+import { mirrorStack } from '../../src/sim/machine/mirror-stack.ts';
 import { runSeed } from '../../src/sim/run.ts';
 import { describeVerdict } from '../../src/sim/sweep-report.ts';
 import { byEffort } from '../support/effort.ts';

@@ -36,8 +36,8 @@ import { PowerDomain } from '../../src/fault/power-domain.ts';
 import type { Fate, UnflushedWrite } from '../../src/fault/unflushed-write.ts';
 import { VolatileCache } from '../../src/fault/volatile-cache.ts';
 import { createMirrorTargetType } from '../../src/mirror/mirror-target.ts';
-import { GOOD_DAY, LogWire } from '../../src/sim/log-wire.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { GOOD_DAY, LogWire } from '../../src/sim/machine/log-wire.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import { createUlogd, UlogdTranscript } from './golden-run/ulogd.ts';
 
 /** Three legs, a spare one and a log, as the recorder's machine has them. */

@@ -11,8 +11,8 @@ import type { LogImplementation } from '../../src/cluster/served-log.ts';
 import { LogChannel } from '../../src/dirtylog/userspace/log-channel.ts';
 import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
 import { createUserspaceLogType } from '../../src/dirtylog/userspace/userspace-log.ts';
-import { GOOD_DAY, LogWire, type WireFaults } from '../../src/sim/log-wire.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { GOOD_DAY, LogWire, type WireFaults } from '../../src/sim/machine/log-wire.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 
 export interface LogServerBedOptions {
   readonly clock?: VirtualClock;

@@ -16,7 +16,7 @@ import { TargetTypes } from '../../src/dm/target-types.ts';
 import { PLAIN_TARGET_TYPES } from '../../src/dm/targets/all-target-types.ts';
 import { UnderlyingDevices } from '../../src/dm/underlying-devices.ts';
 import { createMirrorTargetType, MirrorTarget } from '../../src/mirror/mirror-target.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import { ScriptedDevice } from './scripted-device.ts';
 
 /** A request under way: its result as soon as there is one. */

@@ -30,9 +30,9 @@ import { PowerDomain } from '../../src/fault/power-domain.ts';
 import { VolatileCache } from '../../src/fault/volatile-cache.ts';
 import { createMirrorTargetType } from '../../src/mirror/mirror-target.ts';
 import type { Spare } from '../../src/mirror/repair-table.ts';
-import type { DeviceState } from '../../src/sim/device-state.ts';
-import { EventTap } from '../../src/sim/event-tap.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import type { DeviceState } from '../../src/sim/machine/device-state.ts';
+import { EventTap } from '../../src/sim/machine/event-tap.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 
 export const DATA_SECTORS = 32;
 export const REGION_SECTORS = 8;

@@ -8,8 +8,8 @@ import { LogChannel } from '../../src/dirtylog/userspace/log-channel.ts';
 import type { UlogMessage } from '../../src/dirtylog/userspace/ulog-codec.ts';
 import * as payloads from '../../src/dirtylog/userspace/ulog-payloads.ts';
 import { createUserspaceLogType } from '../../src/dirtylog/userspace/userspace-log.ts';
-import { GOOD_DAY, type LogServerEnd, LogWire } from '../../src/sim/log-wire.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { GOOD_DAY, type LogServerEnd, LogWire } from '../../src/sim/machine/log-wire.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 
 /** What to answer; null: nothing; undefined: what a good server would. */
 export type Answerer = (

@@ -4,7 +4,7 @@ import { silentLogger } from '../../src/base/log.ts';
 import { clusteredLogs } from '../../src/cluster/clustered-logs.ts';
 import { MemoryEngine, MemoryStore } from '../../src/cluster/memory-engine.ts';
 import { NodeLease } from '../../src/cluster/node-lease.ts';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../src/sim/machine/virtual-clock.ts';
 import type { LogDisk } from './log-fixture.ts';
 import { LogServerBed, unclosed } from './log-server-bed.ts';
 

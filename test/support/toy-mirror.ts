@@ -15,8 +15,8 @@ import {
   LOG_MAGIC,
   LOG_VERSION,
 } from '../../src/dirtylog/log-header.ts';
-import { LOG_DEVICE, legDevice, regionCountOf } from '../../src/sim/machine-setup.ts';
-import type { SimStack, StackEnvironment, StackFactory } from '../../src/sim/sim-stack.ts';
+import { LOG_DEVICE, legDevice, regionCountOf } from '../../src/sim/machine/machine-setup.ts';
+import type { SimStack, StackEnvironment, StackFactory } from '../../src/sim/machine/sim-stack.ts';
 
 export interface ToyMistakes {
   readonly marksAfterData?: boolean;

@@ -4,12 +4,12 @@
  * without faults.
  */
 
-import { possibleSectors } from '../device-state.ts';
+import { possibleSectors } from '../machine/device-state.ts';
+import { identifySector } from '../machine/sector-payload.ts';
+import type { SimMachine } from '../machine/sim-machine.ts';
 import { describeAllowed, describeContents, isAllowed, type Oracle } from '../oracle.ts';
 import type { RegionTracker } from '../region-tracker.ts';
-import { identifySector } from '../sector-payload.ts';
 import type { AcknowledgementListener } from '../sim-client.ts';
-import type { SimMachine } from '../sim-machine.ts';
 
 export class AcknowledgedDurable implements AcknowledgementListener {
   readonly #regions: RegionTracker;

@@ -1,8 +1,8 @@
 /** After an orderly stop without failures every clean bit is 1 (specification 12, invariant 11). */
 
 import type { Finding } from '../findings.ts';
-import { dirtyRegions } from '../log-image.ts';
-import type { MachineImages, MirrorTable } from '../machine-setup.ts';
+import { dirtyRegions } from '../machine/log-image.ts';
+import type { MachineImages, MirrorTable } from '../machine/machine-setup.ts';
 
 export function checkCleanAfterStop(images: MachineImages, table: MirrorTable): Finding[] {
   if (table.log !== 'disk') return [];

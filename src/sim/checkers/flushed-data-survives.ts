@@ -1,8 +1,8 @@
 /** What was acknowledged under FUA, or before an acknowledged flush, is read after a power cut. */
 
 import type { Finding } from '../findings.ts';
+import type { SectorContents } from '../machine/sector-payload.ts';
 import { type AllowedContents, describeAllowed, describeContents, isAllowed } from '../oracle.ts';
-import type { SectorContents } from '../sector-payload.ts';
 
 /** `contents` from sector 0 on; null where a read failed. */
 export function checkFlushedDataSurvives(

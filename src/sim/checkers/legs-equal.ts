@@ -1,11 +1,11 @@
 /** When every region is in sync and nothing is in flight, the legs hold the same. */
 
 import { SECTOR_SIZE } from '../../base/units.ts';
-import { equalBytes } from '../device-state.ts';
 import type { Finding } from '../findings.ts';
-import type { MachineImages, MirrorTable } from '../machine-setup.ts';
+import { equalBytes } from '../machine/device-state.ts';
+import type { MachineImages, MirrorTable } from '../machine/machine-setup.ts';
+import { identifySector } from '../machine/sector-payload.ts';
 import { type AllowedContents, describeContents } from '../oracle.ts';
-import { identifySector } from '../sector-payload.ts';
 
 export function checkLegsEqual(
   images: MachineImages,

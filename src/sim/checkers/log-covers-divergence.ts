@@ -7,10 +7,10 @@
  * surely equal.
  */
 
-import { type DeviceState, equalBytes, possibleSectors } from '../device-state.ts';
 import type { Finding } from '../findings.ts';
-import { surelyDirty } from '../log-image.ts';
-import type { MirrorTable } from '../machine-setup.ts';
+import { type DeviceState, equalBytes, possibleSectors } from '../machine/device-state.ts';
+import { surelyDirty } from '../machine/log-image.ts';
+import type { MirrorTable } from '../machine/machine-setup.ts';
 import type { AllowedContents } from '../oracle.ts';
 
 /** `allowed` names the sectors whose contents are undefined: discards are never logged. */

@@ -3,8 +3,8 @@
  */
 
 import type { Finding } from '../findings.ts';
-import { imageProblem } from '../log-image.ts';
-import type { MachineImages, MirrorTable } from '../machine-setup.ts';
+import { imageProblem } from '../machine/log-image.ts';
+import type { MachineImages, MirrorTable } from '../machine/machine-setup.ts';
 
 export function checkLogValid(images: MachineImages, table: MirrorTable): Finding[] {
   if (table.log !== 'disk') return [];

@@ -1,8 +1,8 @@
 /** Two reads without a write between them agree, whichever leg serves them. */
 
 import type { Finding } from '../findings.ts';
+import type { SectorContents } from '../machine/sector-payload.ts';
 import { describeContents } from '../oracle.ts';
-import type { SectorContents } from '../sector-payload.ts';
 
 export function checkReadsStable(
   first: readonly (SectorContents | null)[],

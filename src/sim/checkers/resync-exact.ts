@@ -7,8 +7,8 @@
 
 import { type Bio, isWriteOp } from '../../block/bio.ts';
 import type { Finding } from '../findings.ts';
-import { demandedRegions } from '../log-image.ts';
-import type { MachineListener, SimMachine } from '../sim-machine.ts';
+import { demandedRegions } from '../machine/log-image.ts';
+import type { MachineListener, SimMachine } from '../machine/sim-machine.ts';
 
 export class ResyncExact implements MachineListener {
   /** Sectors written so far, per leg. */

@@ -5,8 +5,8 @@
  */
 
 import type { Bio } from '../../block/bio.ts';
+import type { MachineListener, SimMachine } from '../machine/sim-machine.ts';
 import type { RegionTracker } from '../region-tracker.ts';
-import type { MachineListener, SimMachine } from '../sim-machine.ts';
 
 export class StaleLegNotRead implements MachineListener {
   readonly #regions: RegionTracker;

@@ -1,10 +1,10 @@
 /** The status line, and the events, agree with what happened (I10; specification 7.1, 7.4). */
 
 import type { Finding } from '../findings.ts';
-import { demandedRegions } from '../log-image.ts';
-import { regionCountOf } from '../machine-setup.ts';
+import { demandedRegions } from '../machine/log-image.ts';
+import { regionCountOf } from '../machine/machine-setup.ts';
+import type { SimMachine } from '../machine/sim-machine.ts';
 import { parseMirrorStatus } from '../mirror-status-line.ts';
-import type { SimMachine } from '../sim-machine.ts';
 
 /** Right after a start: as many regions are in sync as the log did not ask to copy. */
 export async function checkStatusAtStart(machine: SimMachine): Promise<Finding[]> {

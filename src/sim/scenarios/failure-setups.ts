@@ -2,7 +2,7 @@
 
 import { EIO, OK } from '../../base/errno.ts';
 import type { ExpectedLoss } from '../findings.ts';
-import type { MirrorFeature } from '../machine-setup.ts';
+import type { MirrorFeature } from '../machine/machine-setup.ts';
 import type { Scenario } from '../scenario.ts';
 
 export const SMALL = { sectors: 24 };

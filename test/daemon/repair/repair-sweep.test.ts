@@ -12,7 +12,7 @@ import type { RecordedTable, TableRecord } from '../../../src/daemon/repair/tabl
 import { encodeLogHeader, LOG_MAGIC, LOG_VERSION } from '../../../src/dirtylog/log-header.ts';
 import { parseMirrorLine } from '../../../src/mirror/mirror-line.ts';
 import type { RepairPolicies } from '../../../src/mirror/repair-table.ts';
-import { contentsAfter, type DeviceState } from '../../../src/sim/device-state.ts';
+import { contentsAfter, type DeviceState } from '../../../src/sim/machine/device-state.ts';
 import { byEffort } from '../../support/effort.ts';
 import {
   DATA_SECTORS,

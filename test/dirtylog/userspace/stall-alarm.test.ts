@@ -2,7 +2,7 @@
 
 import t from 'tap';
 import { StallAlarm } from '../../../src/dirtylog/userspace/stall-alarm.ts';
-import { VirtualClock } from '../../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../../src/sim/machine/virtual-clock.ts';
 
 t.test('what waits too long is told, and its end', async (t) => {
   const clock = new VirtualClock();

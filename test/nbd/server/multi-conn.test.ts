@@ -20,7 +20,7 @@ import { PowerDomain } from '../../../src/fault/power-domain.ts';
 import { VolatileCache } from '../../../src/fault/volatile-cache.ts';
 import { createMirrorTargetType } from '../../../src/mirror/mirror-target.ts';
 import { NbdServer } from '../../../src/nbd/server/server.ts';
-import { VirtualClock } from '../../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../../src/sim/machine/virtual-clock.ts';
 import { byEffort } from '../../support/effort.ts';
 import { MemoryTransport } from '../../support/nbd-session.ts';
 import * as wire from '../../support/nbd-wire.ts';

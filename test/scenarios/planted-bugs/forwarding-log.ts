@@ -7,8 +7,8 @@ import type { DirtyLog, DirtyLogCreation, DirtyLogType } from '../../../src/dirt
 import { LOG_TYPES } from '../../../src/dirtylog/log-types.ts';
 import type { DeviceNaming, StatusKind } from '../../../src/dm/target.ts';
 import { createMirrorTargetType } from '../../../src/mirror/mirror-target.ts';
-import { mirrorStackWith } from '../../../src/sim/mirror-stack.ts';
-import type { StackFactory } from '../../../src/sim/sim-stack.ts';
+import { mirrorStackWith } from '../../../src/sim/machine/mirror-stack.ts';
+import type { StackFactory } from '../../../src/sim/machine/sim-stack.ts';
 
 export class ForwardingLog implements DirtyLog {
   readonly type: DirtyLogType;

@@ -21,8 +21,8 @@ import { createMirrorTargetType, type MirrorParts } from '../../../src/mirror/mi
 import { type MirrorWrite, NO_REGION } from '../../../src/mirror/mirror-write.ts';
 import { RegionHash, type RegionHashOptions } from '../../../src/mirror/region-hash.ts';
 import type { RegionState } from '../../../src/mirror/region-state.ts';
-import { mirrorStack, mirrorStackWith } from '../../../src/sim/mirror-stack.ts';
-import type { StackFactory } from '../../../src/sim/sim-stack.ts';
+import { mirrorStack, mirrorStackWith } from '../../../src/sim/machine/mirror-stack.ts';
+import type { StackFactory } from '../../../src/sim/machine/sim-stack.ts';
 import type { PlantedBug } from './planted-bug.ts';
 
 function mirrorWithParts(parts: Partial<MirrorParts>): StackFactory {

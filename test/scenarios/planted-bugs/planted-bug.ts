@@ -1,7 +1,7 @@
 /** What a planted bug is: a mirror with one mistake, and where the sweep must notice it. */
 
 import type { CheckerName } from '../../../src/sim/findings.ts';
-import type { StackFactory } from '../../../src/sim/sim-stack.ts';
+import type { StackFactory } from '../../../src/sim/machine/sim-stack.ts';
 
 export interface PlantedBug {
   readonly name: string;

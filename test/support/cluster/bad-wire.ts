@@ -3,7 +3,7 @@
 import type { Clock } from '../../../src/base/clock.ts';
 import type { LogClient } from '../../../src/cluster/log-instance.ts';
 import type { UlogMessage } from '../../../src/dirtylog/userspace/ulog-codec.ts';
-import type { LogServerEnd } from '../../../src/sim/log-wire.ts';
+import type { LogServerEnd } from '../../../src/sim/machine/log-wire.ts';
 import type { AskedWire } from './asked-log.ts';
 
 /** Time, and the mishaps of messages. */

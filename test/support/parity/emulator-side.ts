@@ -19,7 +19,7 @@ import { parseTable } from '../../../src/dm/table-line.ts';
 import type { TargetType } from '../../../src/dm/target.ts';
 import { TargetTypes } from '../../../src/dm/target-types.ts';
 import { PLAIN_TARGET_TYPES } from '../../../src/dm/targets/all-target-types.ts';
-import type { VirtualClock } from '../../../src/sim/virtual-clock.ts';
+import type { VirtualClock } from '../../../src/sim/machine/virtual-clock.ts';
 import { lateTargetType, racingMirrorType } from './kernel-races.ts';
 import { describeSectors, describeWords, fillSectors } from './patterns.ts';
 import { LateClock, Timing } from './timing.ts';

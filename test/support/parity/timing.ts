@@ -5,7 +5,7 @@
  */
 
 import { Prng } from '../../../src/base/prng.ts';
-import { VirtualClock } from '../../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../../src/sim/machine/virtual-clock.ts';
 
 /** A disk takes a moment for any request: what it answers never comes at once. */
 const REQUEST_MS = 0.01;

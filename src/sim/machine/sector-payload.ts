@@ -6,7 +6,7 @@
  * sector torn inside, or copied from another place, matches no id.
  */
 
-import { SECTOR_SIZE } from '../base/units.ts';
+import { SECTOR_SIZE } from '../../base/units.ts';
 
 export type WriteId = number;
 

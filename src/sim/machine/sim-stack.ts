@@ -3,9 +3,9 @@
  * mirror with a planted bug, or a toy.
  */
 
-import type { Clock } from '../base/clock.ts';
-import type { Probe } from '../base/probe.ts';
-import type { BlockDevice } from '../block/block-device.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Probe } from '../../base/probe.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
 import type { MirrorTable } from './machine-setup.ts';
 
 export interface StackEnvironment {

@@ -2,7 +2,7 @@
  * What a simulated machine is made of: devices, and the mirror's table as the operator wrote it.
  */
 
-import type { DeviceProfileName } from '../fault/device-profile.ts';
+import type { DeviceProfileName } from '../../fault/device-profile.ts';
 
 export type MirrorFeature = 'handle_errors' | 'keep_log';
 

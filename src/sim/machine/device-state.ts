@@ -5,9 +5,9 @@
  * atomically, so that the values one sector may end with can be listed without listing all states.
  */
 
-import { SECTOR_SIZE } from '../base/units.ts';
-import type { DeviceProfile } from '../fault/device-profile.ts';
-import { type Fate, permittedFate, type UnflushedWrite } from '../fault/unflushed-write.ts';
+import { SECTOR_SIZE } from '../../base/units.ts';
+import type { DeviceProfile } from '../../fault/device-profile.ts';
+import { type Fate, permittedFate, type UnflushedWrite } from '../../fault/unflushed-write.ts';
 
 export interface DeviceState {
   readonly name: string;

@@ -4,19 +4,19 @@
  * socket that this stands for.
  */
 
-import type { Clock } from '../base/clock.ts';
-import type { Prng } from '../base/prng.ts';
-import type { LogClient } from '../cluster/log-instance.ts';
+import type { Clock } from '../../base/clock.ts';
+import type { Prng } from '../../base/prng.ts';
+import type { LogClient } from '../../cluster/log-instance.ts';
 import type {
   LogConnection,
   LogConnectionEvents,
   LogTransport,
-} from '../dirtylog/userspace/log-channel.ts';
+} from '../../dirtylog/userspace/log-channel.ts';
 import {
   decodeUlogMessage,
   encodeUlogMessage,
   type UlogMessage,
-} from '../dirtylog/userspace/ulog-codec.ts';
+} from '../../dirtylog/userspace/ulog-codec.ts';
 
 /** What of a log server the wire ends at. */
 export interface LogServerEnd {

@@ -11,9 +11,9 @@
  * mask).
  */
 
-import { UserError } from '../base/failure.ts';
-import type { Prng } from '../base/prng.ts';
-import type { Fate, UnflushedWrite } from '../fault/unflushed-write.ts';
+import { UserError } from '../../base/failure.ts';
+import type { Prng } from '../../base/prng.ts';
+import type { Fate, UnflushedWrite } from '../../fault/unflushed-write.ts';
 
 export interface ChosenFates {
   readonly lists: readonly (readonly Fate[])[];

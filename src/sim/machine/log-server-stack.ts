@@ -4,16 +4,16 @@
  * killed and started again while the mirror lives.
  */
 
-import { assert } from '../base/assert.ts';
-import { silentLogger } from '../base/log.ts';
-import { Prng } from '../base/prng.ts';
-import { Bio } from '../block/bio.ts';
-import type { BlockDevice } from '../block/block-device.ts';
-import { localLogs } from '../cluster/local-log.ts';
-import { LogServer } from '../cluster/log-server.ts';
-import { LogChannel } from '../dirtylog/userspace/log-channel.ts';
-import { createUserspaceLogType } from '../dirtylog/userspace/userspace-log.ts';
-import { createMirrorTargetType } from '../mirror/mirror-target.ts';
+import { assert } from '../../base/assert.ts';
+import { silentLogger } from '../../base/log.ts';
+import { Prng } from '../../base/prng.ts';
+import { Bio } from '../../block/bio.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
+import { localLogs } from '../../cluster/local-log.ts';
+import { LogServer } from '../../cluster/log-server.ts';
+import { LogChannel } from '../../dirtylog/userspace/log-channel.ts';
+import { createUserspaceLogType } from '../../dirtylog/userspace/userspace-log.ts';
+import { createMirrorTargetType } from '../../mirror/mirror-target.ts';
 import { LogWire, type WireFaults } from './log-wire.ts';
 import { type MirrorTable, tableLine } from './machine-setup.ts';
 import { mirrorStackWith } from './mirror-stack.ts';

@@ -2,11 +2,11 @@
  * The outermost filter of a simulated device: every submission and every completion is an event.
  */
 
-import type { IoResult } from '../base/errno.ts';
-import type { Bio } from '../block/bio.ts';
-import type { BlockDevice } from '../block/block-device.ts';
-import { DeviceFilter } from '../fault/filter.ts';
-import type { PowerDomain } from '../fault/power-domain.ts';
+import type { IoResult } from '../../base/errno.ts';
+import type { Bio } from '../../block/bio.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
+import { DeviceFilter } from '../../fault/filter.ts';
+import type { PowerDomain } from '../../fault/power-domain.ts';
 
 export interface TapListener {
   /** The device has the request. */

@@ -1,15 +1,15 @@
 /** The program under test as it ships: a mapped device with a mirror over the machine's devices. */
 
-import { EINVAL } from '../base/errno.ts';
-import { UserError } from '../base/failure.ts';
-import { silentLogger } from '../base/log.ts';
-import { LOG_TYPES } from '../dirtylog/log-types.ts';
-import { MappedDevice } from '../dm/mapped-device.ts';
-import { parseTable } from '../dm/table-line.ts';
-import type { TargetType } from '../dm/target.ts';
-import { TargetTypes } from '../dm/target-types.ts';
-import { UnderlyingDevices } from '../dm/underlying-devices.ts';
-import { createMirrorTargetType } from '../mirror/mirror-target.ts';
+import { EINVAL } from '../../base/errno.ts';
+import { UserError } from '../../base/failure.ts';
+import { silentLogger } from '../../base/log.ts';
+import { LOG_TYPES } from '../../dirtylog/log-types.ts';
+import { MappedDevice } from '../../dm/mapped-device.ts';
+import { parseTable } from '../../dm/table-line.ts';
+import type { TargetType } from '../../dm/target.ts';
+import { TargetTypes } from '../../dm/target-types.ts';
+import { UnderlyingDevices } from '../../dm/underlying-devices.ts';
+import { createMirrorTargetType } from '../../mirror/mirror-target.ts';
 import { type MirrorTable, tableLine } from './machine-setup.ts';
 import type { SimStack, StackEnvironment, StackFactory } from './sim-stack.ts';
 

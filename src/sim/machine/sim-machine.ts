@@ -8,27 +8,27 @@
  * reaches the new one.
  */
 
-import type { IoResult } from '../base/errno.ts';
-import { errnoName, OK } from '../base/errno.ts';
-import { Prng } from '../base/prng.ts';
-import { POINTS, type PointName, type Probe } from '../base/probe.ts';
-import { SECTOR_SIZE } from '../base/units.ts';
-import { type Bio, type BioOp, isWriteOp } from '../block/bio.ts';
-import type { BlockDevice } from '../block/block-device.ts';
-import { CheckedDevice } from '../block/checked-device.ts';
-import { MemoryDevice } from '../block/memory-device.ts';
+import type { IoResult } from '../../base/errno.ts';
+import { errnoName, OK } from '../../base/errno.ts';
+import { Prng } from '../../base/prng.ts';
+import { POINTS, type PointName, type Probe } from '../../base/probe.ts';
+import { SECTOR_SIZE } from '../../base/units.ts';
+import { type Bio, type BioOp, isWriteOp } from '../../block/bio.ts';
+import type { BlockDevice } from '../../block/block-device.ts';
+import { CheckedDevice } from '../../block/checked-device.ts';
+import { MemoryDevice } from '../../block/memory-device.ts';
 
-import { DelayFilter } from '../fault/delay-filter.ts';
-import { DEVICE_PROFILES } from '../fault/device-profile.ts';
-import { ErrorFilter } from '../fault/error-filter.ts';
-import { type CrashPoint, Failpoint } from '../fault/failpoint.ts';
-import { PauseFilter } from '../fault/pause-filter.ts';
-import { PowerDomain } from '../fault/power-domain.ts';
-import type { Fate } from '../fault/unflushed-write.ts';
-import { VolatileCache } from '../fault/volatile-cache.ts';
+import { DelayFilter } from '../../fault/delay-filter.ts';
+import { DEVICE_PROFILES } from '../../fault/device-profile.ts';
+import { ErrorFilter } from '../../fault/error-filter.ts';
+import { type CrashPoint, Failpoint } from '../../fault/failpoint.ts';
+import { PauseFilter } from '../../fault/pause-filter.ts';
+import { PowerDomain } from '../../fault/power-domain.ts';
+import type { Fate } from '../../fault/unflushed-write.ts';
+import { VolatileCache } from '../../fault/volatile-cache.ts';
+import type { Finding } from '../findings.ts';
 import { contentsAfter, type DeviceState } from './device-state.ts';
 import { EventTap } from './event-tap.ts';
-import type { Finding } from './findings.ts';
 import {
   LOG_DEVICE,
   legDevice,

@@ -1,8 +1,8 @@
 import t from 'tap';
-import { Prng } from '../../src/base/prng.ts';
-import { UnflushedWrite } from '../../src/fault/unflushed-write.ts';
-import { formatCrashPath, parseCrashStep } from '../../src/sim/crash-path.ts';
-import { chooseFates, formatFates, parseFates } from '../../src/sim/fates.ts';
+import { Prng } from '../../../src/base/prng.ts';
+import { UnflushedWrite } from '../../../src/fault/unflushed-write.ts';
+import { formatCrashPath, parseCrashStep } from '../../../src/sim/crash-path.ts';
+import { chooseFates, formatFates, parseFates } from '../../../src/sim/machine/fates.ts';
 
 function writes(...counts: number[]): UnflushedWrite[] {
   return counts.map(

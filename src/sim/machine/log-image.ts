@@ -4,14 +4,14 @@
  * our own log.
  */
 
-import { SECTOR_SIZE } from '../base/units.ts';
+import { SECTOR_SIZE } from '../../base/units.ts';
 import {
   decodeLogHeader,
   LOG_BITSET_OFFSET,
   LOG_VERSION,
   trustedRegions,
   validateLogHeader,
-} from '../dirtylog/log-header.ts';
+} from '../../dirtylog/log-header.ts';
 import { type DeviceState, possibleSectors } from './device-state.ts';
 import { type MirrorTable, regionCountOf } from './machine-setup.ts';
 

@@ -1,5 +1,5 @@
 import t from 'tap';
-import { VirtualClock } from '../../src/sim/virtual-clock.ts';
+import { VirtualClock } from '../../../src/sim/machine/virtual-clock.ts';
 
 const FOREVER = Number.POSITIVE_INFINITY;
 

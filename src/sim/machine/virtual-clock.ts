@@ -7,7 +7,7 @@
  * used in this file only, to let the promise continuations of one step end before the next.
  */
 
-import type { Clock, Timer } from '../base/clock.ts';
+import type { Clock, Timer } from '../../base/clock.ts';
 
 interface Task {
   readonly at: number;
