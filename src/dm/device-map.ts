@@ -165,10 +165,10 @@ export class DeviceMap {
     this.#numbers.freeMinor(device.minor);
   }
 
-  /** The mapped devices that a device's tables, live or inactive, stand on. */
+  /** The mapped devices that a device's tables, live or not, stand on. */
   below(device: MappedDevice): MappedDevice[] {
-    return [device.liveTable, device.inactiveTable]
-      .flatMap((table) => table?.devices ?? [])
+    return device.tables
+      .flatMap((table) => table.devices)
       .flatMap((one) => (one instanceof MappedDeviceHandle ? [one.mapped] : []));
   }
 

@@ -23,6 +23,7 @@ import type {
   DeviceCapabilities,
 } from '../block/block-device.ts';
 import { EventCounter } from './event-counter.ts';
+import { InactiveSlot } from './inactive-slot.ts';
 import { RequestCounts } from './request-counts.ts';
 import { BioSplitter } from './split-bio.ts';
 import { Table, type TableLimits } from './table.ts';
@@ -57,7 +58,7 @@ export class MappedDevice implements BlockDevice {
   #uuid: string;
   readonly #options: MappedDeviceOptions;
   #live: Table | null = null;
-  #inactive: Table | null = null;
+  readonly #inactive = new InactiveSlot();
   #limits: TableLimits = NO_LIMITS;
   /** New requests are deferred. True until the first table is live. */
   #blocked = true;
@@ -71,7 +72,7 @@ export class MappedDevice implements BlockDevice {
   #openCount = 0;
   #onUnused: (() => void) | null = null;
   readonly #events = new EventCounter();
-  /** Life-cycle operations take turns. */
+  /** What changes the state of the device takes turns. */
   readonly #turns = new Turns(() => this.#goOn());
   #wasLoaded = false;
   /** It is not to stay suspended. */
@@ -122,7 +123,12 @@ export class MappedDevice implements BlockDevice {
   }
 
   get inactiveTable(): Table | null {
-    return this.#inactive;
+    return this.#inactive.table;
+  }
+
+  /** All that it has, one that is about to go live too. */
+  get tables(): readonly Table[] {
+    return [...(this.#live === null ? [] : [this.#live]), ...this.#inactive.tables];
   }
 
   /** As in the kernel, it can be opened once a table has been loaded, live or not. */
@@ -211,14 +217,17 @@ export class MappedDevice implements BlockDevice {
     this.#start(bio);
   }
 
-  /** Builds a table in the inactive slot, in place of one that was there. @throws UserError */
+  /**
+   * Builds a table in the inactive slot, in place of one that was there; also while a suspend or
+   * resume is under way. @throws UserError
+   */
   load(lines: readonly TableLine[], options: { readOnly?: boolean } = {}): Promise<void> {
-    return this.#turns.run(async () => {
-      const { clock, log, probe, targetTypes, devices } = this.#options;
+    const { clock, log, probe, targetTypes, devices, readOnly = false } = this.#options;
+    return this.#inactive.fill(async () => {
       const table = await Table.create(
         {
           deviceName: this.name,
-          readOnly: options.readOnly ?? this.#options.readOnly ?? false,
+          readOnly: options.readOnly ?? readOnly,
           clock,
           log,
           probe,
@@ -229,20 +238,14 @@ export class MappedDevice implements BlockDevice {
         },
         lines,
       );
-      const replaced = this.#inactive;
-      this.#inactive = table;
       this.#wasLoaded = true;
-      await replaced?.destroy();
+      return table;
     });
   }
 
   /** Drops the inactive table, if any. */
   clear(): Promise<void> {
-    return this.#turns.run(async () => {
-      const table = this.#inactive;
-      this.#inactive = null;
-      await table?.destroy();
-    });
+    return this.#inactive.clear();
   }
 
   /**
@@ -270,14 +273,14 @@ export class MappedDevice implements BlockDevice {
   close(): Promise<void> {
     return this.#turns.run(async () => {
       await this.#suspend(false);
-      const tables = [this.#live, this.#inactive];
+      await this.#inactive.close();
+      const live = this.#live;
       this.#live = null;
-      this.#inactive = null;
       const deferred = this.#deferred;
       this.#deferred = [];
       this.#blocked = false;
       for (const bio of deferred) bio.fail(EIO, `Device "${this.name}" is removed`);
-      for (const table of tables) await table?.destroy();
+      await live?.destroy();
       this.#events.wake();
     });
   }
@@ -296,9 +299,7 @@ export class MappedDevice implements BlockDevice {
     if (!this.#keepsRunning || !this.#suspended || this.#live === null) return;
     if (!this.#turns.isIdle) return;
     void this.#turns.run(async () => {
-      const loaded = this.#inactive;
-      this.#inactive = null;
-      await loaded?.destroy();
+      await this.#inactive.clear();
       await this.#resume();
     });
   }
@@ -321,14 +322,15 @@ export class MappedDevice implements BlockDevice {
 
   async #resume(): Promise<void> {
     let retired: Table | null = null;
-    if (this.#inactive !== null) {
+    const next = this.#inactive.take();
+    if (next !== null) {
       await this.#suspend(false);
       retired = this.#live;
       retired?.bind(null);
-      this.#live = this.#inactive;
-      this.#limits = this.#live.limits();
-      this.#inactive = null;
-      this.#live.bind(() => this.#event());
+      this.#live = next;
+      this.#inactive.becameLive();
+      this.#limits = next.limits();
+      next.bind(() => this.#event());
       if (retired !== null) this.#options.probe.reached('F5', -1, -1);
     }
     const live = this.#live;

@@ -92,6 +92,36 @@ t.test('MappedDevice.resume() with a new table suspends first, by itself', async
   t.equal(logWrites(), written, 'and writes nothing more');
 });
 
+t.test('MappedDevice.load() does not wait for a suspend or resume that waits', async (t) => {
+  const rig = new MirrorRig();
+  await rig.start('0 32 linear leg0 0');
+  rig.disk('leg0').hold();
+  const write = rig.write(0, 1, 1);
+  const suspending = rig.device.suspend({ noflush: false });
+  await rig.perform(rig.device.load(parseTable('0 32 error')));
+  await rig.perform(rig.device.clear());
+  t.equal(rig.device.inactiveTable, null);
+  await rig.perform(rig.device.load(parseTable('0 32 linear leg1 0')));
+  rig.disk('leg0').release();
+  await rig.perform(suspending);
+  await rig.perform(rig.device.resume());
+  t.equal(write.result, 0);
+  rig.disk('leg1').hold();
+  const next = rig.write(0, 1, 2);
+  await rig.perform(rig.device.load(parseTable('0 32 zero')));
+  const resuming = rig.device.resume();
+  await rig.settle();
+  await rig.perform(rig.device.load(parseTable('0 32 linear leg0 0')));
+  rig.disk('leg1').release();
+  await rig.perform(resuming);
+  t.equal(next.result, 0, 'what came before the resume has ended');
+  t.match(await rig.device.liveTable!.status('table'), [/zero/], 'what was there at its begin');
+  t.match(await rig.device.inactiveTable!.status('table'), [/linear/], 'what came is for the next');
+  await rig.perform(rig.device.close());
+  t.ok(rig.disk('leg0').closed && rig.disk('leg1').closed);
+  await t.rejects(rig.device.load(parseTable('0 32 zero')), UserError, 'no table of a ghost');
+});
+
 t.test('MappedDevice.load() of a long table lets others have their turn', async (t) => {
   const rig = new MirrorRig();
   const lines = Array.from({ length: 2000 }, (_, index) => `${index * 8} 8 zero`);

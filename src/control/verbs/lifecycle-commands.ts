@@ -12,7 +12,13 @@ import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from '
 import { numberOf } from './device-description.ts';
 import { checkStack } from './device-stack.ts';
 import { replaceByErrors } from './remove-commands.ts';
-import { changeDevice, findDevice, subjectOf } from './select-device.ts';
+import {
+  changeBeside,
+  changeDevice,
+  changeForLong,
+  findDevice,
+  subjectOf,
+} from './select-device.ts';
 
 /** Minor numbers have 20 bits. */
 const MINOR_MAX = 2 ** 20 - 1;
@@ -133,7 +139,7 @@ export const suspendVerb = defineVerb({
   readsOnly: false,
   input: v.strictObject({ ...deviceEntries, noflush: flagSchema }, 'must be an object'),
   run: ({ control, input }) =>
-    changeDevice(control, input, 'suspend', async (device) => {
+    changeForLong(control, input, 'suspend', async (device) => {
       await device.suspend({ noflush: input.noflush });
       control.events.publish('suspended', device.name, { noflush: input.noflush });
       return done(device);
@@ -170,7 +176,7 @@ export const loadVerb = defineVerb({
     'must be an object',
   ),
   run: ({ control, input }) =>
-    changeDevice(control, input, 'reload', async (device) => {
+    changeBeside(control, input, 'reload', async (device) => {
       await loadTable(control, device, parseTable(input.table), input.readOnly);
       control.events.publish('loaded', device.name);
       return done(device);
@@ -184,7 +190,7 @@ export const clearVerb = defineVerb({
   readsOnly: false,
   input: v.strictObject(deviceEntries, 'must be an object'),
   run: ({ control, input }) =>
-    changeDevice(control, input, 'clear', async (device) => {
+    changeBeside(control, input, 'clear', async (device) => {
       await device.clear();
       control.events.publish('cleared', device.name);
       return done(device);
@@ -209,7 +215,7 @@ export const renameVerb = defineVerb({
       );
       throw new CommandError(error, 'No device specified.');
     }
-    return changeDevice(control, choice, 'rename', async (device) => {
+    return changeBeside(control, choice, 'rename', async (device) => {
       const { devices, exports, faults } = control.host;
       const before = device.name;
       if (newName !== undefined) {

@@ -37,8 +37,23 @@ export function findDevice(control: Control, choice: DeviceChoice): MappedDevice
   });
 }
 
+type Change = <T>(
+  control: Control,
+  choice: DeviceChoice,
+  ioctlName: string | null,
+  work: (device: MappedDevice) => Promise<T>,
+) => Promise<T>;
+
 /** Does something to a device in its turn; it is there then, and stays there meanwhile. */
-export async function changeDevice<T>(
+export const changeDevice: Change = (...change) => changeInTurn('run', ...change);
+
+/** The same for what may take long; `changeBeside` does not wait for it. */
+export const changeForLong: Change = (...change) => changeInTurn('runLong', ...change);
+
+export const changeBeside: Change = (...change) => changeInTurn('beside', ...change);
+
+async function changeInTurn<T>(
+  turn: 'run' | 'runLong' | 'beside',
   control: Control,
   choice: DeviceChoice,
   ioctlName: string | null,
@@ -47,7 +62,7 @@ export async function changeDevice<T>(
   const subject = subjectOf(choice);
   for (;;) {
     const device = await ioctl(ioctlName, subject, () => findDevice(control, choice));
-    const done = await control.turns.run(device, () =>
+    const done = await control.turns[turn](device, () =>
       ioctl(ioctlName, subject, async () => {
         // It may have been removed, or renamed, in the turn before.
         if (findDevice(control, choice) !== device) return null;

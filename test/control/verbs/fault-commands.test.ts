@@ -94,6 +94,30 @@ t.test('a suspend waits for a leg that hangs, and ends when the fault is removed
   }
 });
 
+t.test('a suspend that waits is not in the way of load, clear and rename', async (t) => {
+  const rig = await rigWith(t, CORE);
+  const client = await rig.attach('data');
+  await rig.run('fault', 'data', 'leg1', 'hang', '--op', 'write');
+  const write = client.write(0, Buffer.alloc(BLOCK, 2));
+  await waitUntil('the hang', async () => (await list(rig))[0]!.held !== 0);
+  let isSuspended = false;
+  const suspend = rig.json('suspend', { device: 'data' }).then(() => {
+    isSuspended = true;
+  });
+  for (const table of ['0 8 zero', '0 1024 zero']) {
+    t.equal((await rig.run('load', 'data', '--table', table)).status, 0);
+    if (table === '0 8 zero') t.equal((await rig.run('clear', 'data')).status, 0);
+  }
+  t.equal((await rig.run('rename', 'data', 'other')).status, 0);
+  t.notOk(isSuspended, 'nor is it ended by them');
+  await rig.run('fault', 'remove', '--all');
+  await suspend;
+  await write;
+  await rig.json('resume', { device: 'other' });
+  t.equal((await rig.run('table', 'other')).out, '0 1024 zero \n');
+  await client.disconnect();
+});
+
 t.test('the daemon stops although a leg hangs', async (t) => {
   const rig = await rigWith(t, CORE);
   const client = await rig.attach('data');
