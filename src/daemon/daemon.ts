@@ -201,7 +201,7 @@ export class Daemon {
       void this.control.turns.through(device).then(() => device.keepRunning());
     }
     await this.#server.stop({ graceMs: STOP_GRACE_MS });
-    await changesEnd;
+    await Promise.race([changesEnd, this.#deserted(this.devices.list())]);
     this.#reportLosses();
     await this.#removeAll();
     this.#logChannel.close();
@@ -248,13 +248,16 @@ export class Daemon {
       );
       if (top === undefined) return;
       const removed = this.devices.remove(top).then(() => true);
-      const deserted = usesLogServer(top)
-        ? this.#logChannel.deserted().then(() => false)
-        : new Promise<never>(() => {});
+      const deserted = this.#deserted([top]).then(() => false);
       if (await Promise.race([removed, deserted])) continue;
       left.add(top);
       this.#log.warn('stopped without its log server: regions stay dirty', { device: top.name });
     }
+  }
+
+  /** Ends when one of the devices may wait for ever for a log server that is gone. */
+  #deserted(devices: readonly MappedDevice[]): Promise<void> {
+    return devices.some(usesLogServer) ? this.#logChannel.deserted() : new Promise(() => {});
   }
 
   async #listen(

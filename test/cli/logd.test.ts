@@ -186,3 +186,24 @@ t.test('a log server of another version, or none at all', async (t) => {
   t.equal(newer.status, 2);
   t.match(newer.stderr, /its version is 9, must be 3/);
 });
+
+t.test('a server stops although a suspend waits for a log server that has gone', async (t) => {
+  const { cwd, logd } = await start(t);
+  // Much to copy, and slowly: it is not over when the log server goes.
+  const sectors = 2 ** 31;
+  for (const leg of ['a', 'b']) truncateSync(join(cwd, leg), sectors * 512);
+  const table = `0 ${sectors} mirror userspace 3 u core 1024 2 a 0 b 0`;
+  const words = ['--control', 'c', '--log-server', 'l', '--socket', 'm', '--name', 'data'];
+  const slow = ['--resync-throttle', '1'];
+  const server = startCommand(t, ['serve', ...words, ...slow, '--table', table], { cwd });
+  await server.says(/^ready:/m);
+  await logd.stop();
+  await waitUntil('the loss', () => /Waiting for the log server/.test(server.stderr));
+  const suspend = startCommand(t, ['suspend', 'data', '--control', 'c'], { cwd });
+  const load = ['load', 'data', '--table', '0 8 zero', '--control', 'c'];
+  t.equal((await runCommand(load, { cwd })).status, 0, 'what does not need the server');
+  const { status, stderr } = await server.stop();
+  t.equal(status, 0);
+  t.match(stderr, /stopped without its log server: regions stay dirty/);
+  t.equal((await suspend.ended).status, 1);
+});
