@@ -7,6 +7,7 @@ import { isAgreed, type Judgement, judgePrograms } from '../test/support/parity/
 import { describeProgram, type Program } from '../test/support/parity/program.ts';
 import { shrinkProgram } from '../test/support/parity/shrink.ts';
 import { describeDifference } from '../test/support/parity/transcript.ts';
+import { widenProgram } from '../test/support/parity/widen-program.ts';
 
 const USAGE = `usage: scripts/parity [OPTION]...
 
@@ -14,6 +15,8 @@ const USAGE = `usage: scripts/parity [OPTION]...
   --steps N       steps of each program (30)
   --programs P    how many programs (100)
   --first I       begin with program I of the seed (0)
+  --wide          take each program further: mirrors on mirrors, targets beside the mirror, copies
+                  and suspends that are held up half-way, tables that are refused
   --replay FILE   run the program of a file that --keep has written, and nothing else
   --keep DIR      write each program that differs, shrunk, to DIR; with --replay the program itself
   --shrink N      shrink so many of the programs that differ (3)
@@ -30,6 +33,7 @@ interface Options {
   readonly steps: number;
   readonly programs: number;
   readonly first: number;
+  readonly wide: boolean;
   readonly replay: string | null;
   readonly keep: string | null;
   readonly shrink: number;
@@ -72,15 +76,17 @@ async function main(): Promise<number> {
   return (counts.get('different') ?? 0) === 0 ? 0 : 1;
 }
 
-function* chunksOf({ seed, steps, programs, first, replay }: Options): Generator<Program[]> {
+function* chunksOf(options: Options): Generator<Program[]> {
+  const { seed, steps, programs, first, wide, replay } = options;
   if (replay !== null) {
     yield [readKeptProgram(replay).program];
     return;
   }
   for (let at = 0; at < programs; at += CHUNK) {
-    yield Array.from({ length: Math.min(CHUNK, programs - at) }, (_, index) =>
-      drawProgram({ seed: `${seed}/${first + at + index}`, steps }),
-    );
+    yield Array.from({ length: Math.min(CHUNK, programs - at) }, (_, index) => {
+      const program = drawProgram({ seed: `${seed}/${first + at + index}`, steps });
+      return wide ? widenProgram(program) : program;
+    });
   }
 }
 
@@ -90,7 +96,7 @@ function report({ program, verdict, difference }: Judgement): void {
 }
 
 async function shrink(judgement: Judgement, options: Options, signal: AbortSignal): Promise<void> {
-  const { seed, steps, keep: keepIn, workers } = options;
+  const { seed, steps, wide, keep: keepIn, workers } = options;
   const { name } = judgement.program;
   const shrunk = await shrinkProgram(judgement, {
     ...{ workers, signal },
@@ -100,7 +106,8 @@ async function shrink(judgement: Judgement, options: Options, signal: AbortSigna
   console.log(describeProgram(shrunk.program));
   if (shrunk.difference !== null) console.log(describeDifference(shrunk.difference));
   const index = name.slice(name.lastIndexOf('/') + 1);
-  const again = `scripts/parity --seed ${seed} --steps ${steps} --first ${index} --programs 1`;
+  const drawn = `--seed ${seed} --steps ${steps}${wide ? ' --wide' : ''}`;
+  const again = `scripts/parity ${drawn} --first ${index} --programs 1`;
   const path = keepIn === null ? null : keep(shrunk, keepIn);
   console.log(`again: ${path === null ? again : `scripts/parity --replay ${path}`}`);
 }
@@ -121,6 +128,7 @@ function readOptions(): Options | null {
       steps: { type: 'string', default: '30' },
       programs: { type: 'string', default: '100' },
       first: { type: 'string', default: '0' },
+      wide: { type: 'boolean', default: false },
       replay: { type: 'string' },
       keep: { type: 'string' },
       shrink: { type: 'string', default: '3' },
@@ -135,6 +143,7 @@ function readOptions(): Options | null {
     steps: readCount('steps', values.steps, 1),
     programs: readCount('programs', values.programs, 1),
     first: readCount('first', values.first, 0),
+    wide: values.wide,
     replay: values.replay ?? null,
     keep: values.keep ?? null,
     shrink: readCount('shrink', values.shrink, 0),

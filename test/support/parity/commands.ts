@@ -8,7 +8,8 @@
  * | `fill START COUNT TAG` | sectors get the tag's pattern (0: zeros), past every cache |
  * | `watch START COUNT` | sectors that have to be still before a state counts as settled |
  * | `create`, `load`, `clear`, `suspend`, `resume`, `remove` | as `dmsetup` does; see `r` |
- * | `io r\|w\|f\|d ID NAME SECTOR COUNT TAG` | a request that is begun and not waited for |
+ * | `io r\|w\|u\|f\|d ID NAME SECTOR COUNT TAG` | a request that is begun and not waited for; `u`: `O_DSYNC` |
+ * | `io s\|n ID NAME 0 0 0` | a suspend, or one without flush, that is not waited for |
  * | `step N` | the next lines belong to this step |
  * | `observe NAME` | waits until nothing changes, then tells |
  * | `contents LABEL START COUNT`, `bytes ...` | what is there, if it has changed |
@@ -29,7 +30,7 @@ const FLAKEY_WORDS: Partial<Record<FaultKind, string>> = {
   'error-writes': '0 3600 1 error_writes',
   'drop-writes': '0 3600 1 drop_writes',
 };
-const REQUEST_LETTERS = { read: 'r', write: 'w', flush: 'f', discard: 'd' } as const;
+const REQUEST_LETTERS = { read: 'r', write: 'w', fua: 'u', flush: 'f', discard: 'd' } as const;
 
 interface Place {
   readonly name: string;
@@ -67,6 +68,7 @@ class Compiler {
   /** Disks and logs that the mirror may be using: those of all tables since it was made. */
   #used = new Set<string>();
   #nextId = 0;
+  #isSuspending = false;
 
   constructor(program: Program) {
     this.#program = program;
@@ -90,6 +92,7 @@ class Compiler {
       this.#lines.push(`resume ${place.name}`);
     }
     this.#lines.push('step 0');
+    this.#makeInner();
     this.#make(table);
     this.#look();
     for (const [index, step] of steps.entries()) {
@@ -110,8 +113,7 @@ class Compiler {
         this.#retable(this.#placeOf(step.disk), step.kind, step.range);
         return;
       case 'stall':
-        this.#lines.push(`suspend ${step.disk} noflush`);
-        this.#stalled.add(step.disk);
+        this.#stall(step.disk);
         return;
       case 'unstall':
         if (!this.#stalled.delete(step.disk)) return;
@@ -123,6 +125,9 @@ class Compiler {
       case 'clear':
         this.#lines.push('clear m');
         return;
+      case 'begin-suspend':
+        this.#beginSuspend(step.noflush);
+        return;
       default:
         this.#lifeCycle(step);
     }
@@ -133,6 +138,7 @@ class Compiler {
     step: Extract<Step, { do: 'suspend' | 'resume' | 'reload' | 'cut' | 'remake' }>,
   ): void {
     this.#unstallAll();
+    this.#isSuspending = false;
     if (step.do === 'suspend') {
       this.#lines.push(step.noflush ? 'suspend m noflush' : 'suspend m');
     } else if (step.do === 'resume') {
@@ -141,13 +147,33 @@ class Compiler {
       this.#load(step.table);
       if (step.how === 'flush') this.#lines.push('suspend m');
       if (step.how === 'noflush') this.#lines.push('suspend m noflush');
+      this.#stallBelow(step.stall);
       this.#lines.push('resume m');
     } else if (step.do === 'cut') {
       this.#cut(step.table);
     } else {
       this.#lines.push('remove m');
-      this.#make(step.table);
+      this.#make(step.table, step.stall);
     }
+  }
+
+  /** Whether one that waits for another one ends well depends on which of them looked first. */
+  #beginSuspend(noflush: boolean): void {
+    if (this.#isSuspending) return;
+    this.#isSuspending = true;
+    this.#lines.push(`io ${noflush ? 'n' : 's'} ${this.#nextId++} m 0 0 0`);
+  }
+
+  /** Of a table that is about to go live; the one before has to be out of the way. */
+  #stallBelow(disk: string | undefined): void {
+    if (disk === undefined) return;
+    this.#lines.push('suspend m noflush');
+    this.#stall(disk);
+  }
+
+  #stall(disk: string): void {
+    this.#lines.push(`suspend ${disk} noflush`);
+    this.#stalled.add(disk);
   }
 
   /** From one moment on nothing reaches a disk any more; what the mirror then does is lost. */
@@ -156,21 +182,41 @@ class Compiler {
     for (const place of used) this.#retable(place, 'error', null);
     this.#lines.push(`load m 0 ${this.#program.table.length} error`, 'resume m', 'observe m');
     this.#lines.push('remove m');
+    const { inner } = this.#program.machine;
+    if (inner !== undefined) {
+      this.#lines.push(`load mi 0 ${inner.length} error`, 'resume mi', 'observe mi', 'remove mi');
+    }
     for (const place of used) this.#retable(place, 'none', null);
     this.#used.clear();
+    this.#makeInner();
     this.#make(table);
   }
 
-  #make(table: TableSpec): void {
+  #make(table: TableSpec, stall?: string): void {
     this.#lines.push('create m');
     this.#load(table);
+    this.#stallBelow(stall);
     this.#lines.push('resume m');
   }
 
+  #makeInner(): void {
+    const { inner } = this.#program.machine;
+    if (inner === undefined) return;
+    const text = formatTableSpec(inner);
+    this.#lines.push('create mi', `load mi ${text}`, 'resume mi', 'observe mi');
+    this.#uses(text);
+  }
+
   #load(table: TableSpec): void {
-    this.#lines.push(`load m ${formatTableSpec(table)}`);
-    for (const { disk } of table.legs) this.#used.add(disk);
-    if (table.log !== 'core') this.#used.add(table.log);
+    const text = formatTableSpec(table);
+    this.#lines.push(`load m ${text}`);
+    this.#uses(text);
+  }
+
+  #uses(table: string): void {
+    for (const [, name = ''] of table.matchAll(/@(\w+)/g)) {
+      if (this.#places.has(name)) this.#used.add(name);
+    }
   }
 
   /** What was held ends before anything else is done: else the two would race. */
@@ -199,8 +245,8 @@ class Compiler {
   }
 
   #look(): void {
-    this.#lines.push('observe m');
     const { machine } = this.#program;
+    this.#lines.push('observe m', ...(machine.inner === undefined ? [] : ['observe mi']));
     for (const { name, start, sectors } of diskPlaces(machine)) {
       this.#lines.push(`contents ${name} ${start} ${sectors}`);
     }

@@ -3,7 +3,7 @@
  * guest.c does.
  */
 
-import { EINVAL, ENXIO, EOPNOTSUPP, type IoResult, OK } from '../../../src/base/errno.ts';
+import { EINVAL, ENODEV, EOPNOTSUPP, type IoResult, OK } from '../../../src/base/errno.ts';
 import { UserError } from '../../../src/base/failure.ts';
 import { silentLogger } from '../../../src/base/log.ts';
 import { silentProbe } from '../../../src/base/probe.ts';
@@ -28,7 +28,9 @@ import { LateClock, Timing } from './timing.ts';
 const DISK_SECTORS = 65536;
 /** Virtual time in which anything that will ever end has ended. */
 const PATIENCE_MS = 1_000_000;
-const OPS: Readonly<Record<string, BioOp>> = { r: 'read', w: 'write', f: 'flush', d: 'discard' };
+const OPS: Readonly<Record<string, BioOp>> = {
+  ...{ r: 'read', w: 'write', u: 'write', f: 'flush', d: 'discard' },
+};
 
 /** Of the guest's disk, which is a file, in sectors. */
 const GRANULARITY = 8;
@@ -54,7 +56,7 @@ export async function runInEmulator(
 
 interface Request {
   readonly id: string;
-  readonly op: BioOp;
+  readonly op: BioOp | 'suspend';
   readonly device: MappedDevice;
   readonly data: Uint8Array | null;
   result: number | null;
@@ -85,7 +87,7 @@ class EmulatorRun {
       opener: {
         identify: async (name) => {
           if (name === '/disk') return name;
-          throw new UserError('no-device', `There is no ${name}`, { errno: ENXIO });
+          throw new UserError('no-device', `There is no ${name}`, { errno: ENODEV });
         },
         open: async () => lateDevice(this.#disk, clock, timing),
       },
@@ -198,6 +200,10 @@ class EmulatorRun {
       this.#lines.push(`i ${id} beyond`);
       return;
     }
+    if (letter === 's' || letter === 'n') {
+      this.#suspendBeside(id, device, letter === 'n');
+      return;
+    }
     const op = OPS[letter]!;
     if (op === 'discard' && this.#isDiscarding(device)) {
       this.#lines.push(`i ${id} busy`);
@@ -209,11 +215,31 @@ class EmulatorRun {
     this.#requests.push(request);
     if (op === 'discard') this.#discard(request, device, { sector, count });
     else {
+      const fua = letter === 'u';
       const onEnd = (_bio: Bio, result: IoResult): void => {
-        request.result = result;
+        if (fua && result === OK) this.#flushBehind(request);
+        else request.result = result;
       };
-      device.submit(new Bio({ op, ...bioPlace(sector, count), data, fua: false, onEnd }));
+      device.submit(new Bio({ op, ...bioPlace(sector, count), data, fua, onEnd }));
     }
+  }
+
+  /** As the kernel does behind a write of O_DSYNC. */
+  #flushBehind(request: Request): void {
+    const onEnd = (_bio: Bio, result: IoResult): void => {
+      request.result = result;
+    };
+    const place = bioPlace(0, 0);
+    request.device.submit(new Bio({ op: 'flush', ...place, data: null, fua: false, onEnd }));
+  }
+
+  #suspendBeside(id: string, device: MappedDevice, noflush: boolean): void {
+    const common = { id, device, data: null, reported: false };
+    const request: Request = { ...common, op: 'suspend', result: null };
+    this.#requests.push(request);
+    void device.suspend({ noflush }).then(() => {
+      request.result = OK;
+    });
   }
 
   /**

@@ -26,6 +26,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -81,7 +82,7 @@ static struct device {
 static int device_count;
 
 struct request {
-	char kind; /* r, w, f, d */
+	char kind; /* r, w, u, f, d; s, n: a suspend */
 	int id, fd, done, reported, result;
 	uint64_t sector, count;
 	uint32_t tag;
@@ -427,6 +428,18 @@ static void say_changed(const char *name, char *text)
 
 /* --- requests ----------------------------------------------------------------- */
 
+/* With a header of its own: others may be at work with the one of this process. */
+static int suspend_beside(const struct request *r)
+{
+	struct dm_ioctl header = { .version = { 4 }, .data_size = sizeof(header),
+				   .data_start = sizeof(header), .flags = DM_SUSPEND_FLAG };
+
+	if (r->kind == 'n')
+		header.flags |= DM_NOFLUSH_FLAG | DM_SKIP_LOCKFS_FLAG;
+	snprintf(header.name, sizeof(header.name), "p%d-%.31s", worker, r->device->name);
+	return ioctl(control, DM_DEV_SUSPEND, &header);
+}
+
 static void *run_request(void *argument)
 {
 	struct request *r = argument;
@@ -439,13 +452,17 @@ static void *run_request(void *argument)
 		n = pread(r->fd, r->data, bytes, at);
 	else if (r->kind == 'w')
 		n = pwrite(r->fd, r->data, bytes, at);
+	else if (r->kind == 'u')
+		n = pwritev2(r->fd, &(struct iovec){ r->data, bytes }, 1, at, RWF_DSYNC);
+	else if (r->kind == 's' || r->kind == 'n')
+		n = suspend_beside(r);
 	else if (r->kind == 'f')
 		n = fsync(r->fd);
 	else
 		n = ioctl(r->fd, BLKDISCARD, range);
 	if (n < 0)
 		r->result = errno;
-	else if ((r->kind == 'r' || r->kind == 'w') && (size_t)n != bytes)
+	else if (r->data && (size_t)n != bytes)
 		r->result = -1;
 	r->done = 1;
 	atomic_fetch_add(&done_count, 1);
@@ -480,10 +497,10 @@ static void request(char kind, int id, const char *name, uint64_t sector, uint64
 	struct request *r = &requests[request_count++];
 	*r = (struct request){ .kind = kind, .id = id, .fd = device->fd, .sector = sector,
 			       .count = count, .tag = tag, .device = device };
-	if (kind == 'r' || kind == 'w') {
+	if (kind == 'r' || kind == 'w' || kind == 'u') {
 		if (posix_memalign((void **)&r->data, 4096, count * SECTOR))
 			die("memory");
-		if (kind == 'w')
+		if (kind != 'r')
 			fill(r->data, count, tag, sector);
 		else
 			memset(r->data, 0xee, count * SECTOR);

@@ -14,6 +14,8 @@ export interface Machine {
   readonly logSectors: number;
   /** Logs begin as zeros, or as something that is no log. */
   readonly logGarbage: boolean;
+  /** A mirror `mi`, which the tables of `m` may have for a leg or as the log. */
+  readonly inner?: TableSpec;
 }
 
 export interface LegSpec {
@@ -24,13 +26,23 @@ export interface LegSpec {
 export interface TableSpec {
   readonly length: number;
   readonly regionSize: number;
-  readonly log: 'core' | 'G0' | 'G1';
+  readonly log: 'core' | 'G0' | 'G1' | 'mi';
   readonly sync: 'sync' | 'nosync' | null;
   readonly legs: readonly LegSpec[];
   readonly features: readonly string[];
+  /** Other targets of the table, in front of the mirror and behind it. */
+  readonly before?: PartSpec;
+  readonly after?: PartSpec;
 }
 
-export type RequestOp = 'read' | 'write' | 'flush' | 'discard';
+export interface PartSpec {
+  readonly length: number;
+  /** Type and arguments of the target, devices as "@name". */
+  readonly words: string;
+}
+
+/** `fua`: a write that is durable when it ends, as `O_DSYNC` makes it; a flush follows. */
+export type RequestOp = 'read' | 'write' | 'fua' | 'flush' | 'discard';
 
 export interface RequestSpec {
   readonly op: RequestOp;
@@ -60,6 +72,8 @@ export type Step =
   | { readonly do: 'stall'; readonly disk: string }
   | { readonly do: 'unstall'; readonly disk: string }
   | { readonly do: 'suspend'; readonly noflush: boolean }
+  /** A suspend that is begun and not waited for: what a disk holds up, holds it up. */
+  | { readonly do: 'begin-suspend'; readonly noflush: boolean }
   | { readonly do: 'resume' }
   | { readonly do: 'load'; readonly table: TableSpec }
   | { readonly do: 'clear' }
@@ -68,11 +82,13 @@ export type Step =
       readonly do: 'reload';
       readonly table: TableSpec;
       readonly how: 'flush' | 'noflush' | 'resume';
+      /** This disk stalls before the table goes live, so that copies stay under way. */
+      readonly stall?: string;
     }
   /** The power goes, and comes back: the disks are what they were, the mirror is made anew. */
   | { readonly do: 'cut'; readonly table: TableSpec }
   /** Removed in order (unless it is in use), and made anew. */
-  | { readonly do: 'remake'; readonly table: TableSpec };
+  | { readonly do: 'remake'; readonly table: TableSpec; readonly stall?: string };
 
 export interface Program {
   readonly name: string;
@@ -82,14 +98,24 @@ export interface Program {
   readonly steps: readonly Step[];
 }
 
-/** As a table line, with devices as "@name". */
+/** As table lines joined by ";", with devices as "@name". */
 export function formatTableSpec(table: TableSpec): string {
-  const { length, regionSize, log, sync, legs, features } = table;
+  const { length, before, after } = table;
+  const start = before?.length ?? 0;
+  return [
+    ...(before === undefined ? [] : [`0 ${before.length} ${before.words}`]),
+    `${start} ${length} ${formatMirror(table)}`,
+    ...(after === undefined ? [] : [`${start + length} ${after.length} ${after.words}`]),
+  ].join(';');
+}
+
+function formatMirror(table: TableSpec): string {
+  const { regionSize, log, sync, legs, features } = table;
   const logWords = [...(log === 'core' ? [] : [`@${log}`]), regionSize, ...(sync ? [sync] : [])];
   const legWords = legs.flatMap(({ disk, offset }) => [`@${disk}`, offset]);
   const featureWords = features.length === 0 ? [] : [features.length, ...features];
   return [
-    ...[0, length, 'mirror', log === 'core' ? 'core' : 'disk', logWords.length, ...logWords],
+    ...['mirror', log === 'core' ? 'core' : 'disk', logWords.length, ...logWords],
     ...[legs.length, ...legWords, ...featureWords],
   ].join(' ');
 }
@@ -110,23 +136,31 @@ function describeStep(step: Step): string {
       return `${step.do} ${step.disk}`;
     case 'suspend':
       return step.noflush ? 'suspend --noflush' : 'suspend';
+    case 'begin-suspend':
+      return step.noflush ? 'suspend --noflush &' : 'suspend &';
     case 'resume':
     case 'clear':
       return step.do;
     case 'reload':
-      return `reload (${step.how}): ${formatTableSpec(step.table)}`;
+      return `reload (${step.how}${stalling(step.stall)}): ${formatTableSpec(step.table)}`;
+    case 'remake':
+      return `remake${stalling(step.stall)}: ${formatTableSpec(step.table)}`;
     case 'load':
     case 'cut':
-    case 'remake':
       return `${step.do}: ${formatTableSpec(step.table)}`;
   }
 }
 
+function stalling(disk: string | undefined): string {
+  return disk === undefined ? '' : `, ${disk} stalls`;
+}
+
 export function describeProgram(program: Program): string {
-  const { disks, diskSectors, logSectors, logGarbage } = program.machine;
+  const { disks, diskSectors, logSectors, logGarbage, inner } = program.machine;
   return [
     `program ${program.name}: ${disks} disks of ${diskSectors} sectors, logs of ${logSectors}` +
       `${logGarbage ? ' with something else on them' : ''}`,
+    ...(inner === undefined ? [] : [`   0  create mi: ${formatTableSpec(inner)}`]),
     `   0  create: ${formatTableSpec(program.table)}`,
     ...program.steps.map(
       (step, index) => `${String(index + 1).padStart(4)}  ${describeStep(step)}`,

@@ -182,8 +182,8 @@ function isNoflush(step: Step): boolean {
   return step.do === 'suspend' && step.noflush;
 }
 
-function hasOffsets({ legs }: TableSpec): boolean {
-  return legs.some(({ offset }) => offset > 0);
+function hasOffsets({ legs, before }: TableSpec): boolean {
+  return before !== undefined || legs.some(({ offset }) => offset > 0);
 }
 
 function makesLive(step: Step): boolean {
