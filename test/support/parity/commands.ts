@@ -8,7 +8,8 @@
  * | `fill START COUNT TAG` | sectors get the tag's pattern (0: zeros), past every cache |
  * | `watch START COUNT` | sectors that have to be still before a state counts as settled |
  * | `create`, `load`, `clear`, `suspend`, `resume`, `remove` | as `dmsetup` does; see `r` |
- * | `io r\|w\|u\|f\|d ID NAME SECTOR COUNT TAG` | a request that is begun and not waited for; `u`: `O_DSYNC` |
+ * | `io r\|w\|f\|d ID NAME SECTOR COUNT TAG` | a request that is begun and not waited for |
+ * | `io u ...` | a write with `O_DSYNC` |
  * | `io s\|n ID NAME 0 0 0` | a suspend, or one without flush, that is not waited for |
  * | `step N` | the next lines belong to this step |
  * | `observe NAME` | waits until nothing changes, then tells |
