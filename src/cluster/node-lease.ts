@@ -46,6 +46,8 @@ export class NodeLease {
   #generation = 0;
   #timer: Timer | null = null;
   #isStopped = false;
+  /** It is over, and that was said. */
+  #isEndTold = false;
   /** By somebody else, while this one had no lease. */
   #isNameTaken = false;
   #renewal: Promise<void> = Promise.resolve();
@@ -146,7 +148,6 @@ export class NodeLease {
 
   async #renew(): Promise<void> {
     const { engine, clock, log, node } = this.#options;
-    const wasGood = this.isGood;
     if (this.#id === null) {
       const holder = await this.#acquire();
       const isOthers = holder !== null && holder !== '';
@@ -154,20 +155,34 @@ export class NodeLease {
       this.#isNameTaken = isOthers;
       return;
     }
+    this.#noticeEnd();
     const sentAtMs = clock.now();
     const outcome = await engine.keepAlive(this.#id);
     if (this.#isStopped) return;
     if (outcome === 'alive') {
       this.#confirm(sentAtMs);
-      if (!wasGood) log.warn('lease regained in time: nobody has taken over', { node });
+      if (this.#isEndTold && this.isGood) {
+        this.#isEndTold = false;
+        log.warn('lease regained in time: nobody has taken over', { node });
+      }
     } else if (outcome === 'gone') {
       log.error('lease lost: no mirror is answered until there is another one', { node });
       this.#id = null;
       this.#goodUntilMs = Number.NEGATIVE_INFINITY;
+      this.#isEndTold = false;
       await this.#acquire();
-    } else if (wasGood && !this.isGood) {
-      log.error('lease not renewed in time: no mirror is answered', { node });
+    } else {
+      this.#noticeEnd();
     }
+  }
+
+  /** The lease may end while a renewal is under way, or between two of them. */
+  #noticeEnd(): void {
+    if (this.isGood || this.#isEndTold) return;
+    this.#isEndTold = true;
+    this.#options.log.error('lease not renewed in time: no mirror is answered', {
+      node: this.#options.node,
+    });
   }
 
   /** Null: we have it; else who has it, "" where nobody answers. */
