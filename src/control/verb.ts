@@ -59,6 +59,16 @@ export const wordSchema = v.pipe(
 
 export const flagSchema = v.optional(v.boolean('must be true or false'), false);
 
+/** 0 to `max`. */
+export function wholeNumberSchema(max: number) {
+  return v.pipe(
+    v.number('must be a number'),
+    v.integer('must be a whole number'),
+    v.minValue(0, 'must be 0 or more'),
+    v.maxValue(max, `must be at most ${max}`),
+  );
+}
+
 /** One device, by its name (or path, or number) or by its uuid. */
 export const deviceEntries = { device: v.optional(wordSchema), uuid: v.optional(wordSchema) };
 

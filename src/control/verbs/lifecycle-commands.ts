@@ -8,7 +8,14 @@ import type { MappedDevice } from '../../dm/mapped-device.ts';
 import { parseTable, type TableLine } from '../../dm/table-line.ts';
 import { CommandError, ioctl } from '../command-error.ts';
 import type { Control } from '../control.ts';
-import { type Answer, defineVerb, deviceEntries, flagSchema, wordSchema } from '../verb.ts';
+import {
+  type Answer,
+  defineVerb,
+  deviceEntries,
+  flagSchema,
+  wholeNumberSchema,
+  wordSchema,
+} from '../verb.ts';
 import { numberOf } from './device-description.ts';
 import { checkStack } from './device-stack.ts';
 import { replaceByErrors } from './remove-commands.ts';
@@ -41,14 +48,7 @@ export const createVerb = defineVerb({
       uuid: v.optional(wordSchema),
       readOnly: flagSchema,
       /** The N of 253:N; the lowest free one where it is not given. */
-      minor: v.optional(
-        v.pipe(
-          v.number('must be a number'),
-          v.integer('must be a whole number'),
-          v.minValue(0, 'must be 0 or more'),
-          v.maxValue(MINOR_MAX, `must be at most ${MINOR_MAX}`),
-        ),
-      ),
+      minor: v.optional(wholeNumberSchema(MINOR_MAX)),
       /** None: the device gets its first table later. */
       table: v.optional(tableSchema),
     },

@@ -5,7 +5,7 @@
 
 import * as v from 'valibot';
 import { LEGS_MAX } from '../../base/limits.ts';
-import { defineVerb, deviceEntries, wordSchema } from '../verb.ts';
+import { defineVerb, deviceEntries, wholeNumberSchema, wordSchema } from '../verb.ts';
 import { changeDevice } from './select-device.ts';
 
 export const splitVerb = defineVerb({
@@ -16,12 +16,7 @@ export const splitVerb = defineVerb({
   input: v.strictObject(
     {
       ...deviceEntries,
-      leg: v.pipe(
-        v.number('must be a number'),
-        v.integer('must be a whole number'),
-        v.minValue(0, 'must be 0 or more'),
-        v.maxValue(LEGS_MAX - 1, `must be at most ${LEGS_MAX - 1}`),
-      ),
+      leg: wholeNumberSchema(LEGS_MAX - 1),
       to: v.optional(wordSchema),
     },
     'must be an object',

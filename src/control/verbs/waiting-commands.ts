@@ -7,7 +7,7 @@ import { quoted } from '../../base/printable.ts';
 import { toSector } from '../../base/units.ts';
 import type { MappedDevice } from '../../dm/mapped-device.ts';
 import { ioctl } from '../command-error.ts';
-import { defineVerb, deviceEntries, wordSchema } from '../verb.ts';
+import { defineVerb, deviceEntries, wholeNumberSchema, wordSchema } from '../verb.ts';
 import { findDevice, subjectOf } from './select-device.ts';
 
 const MESSAGE_WORDS_MAX = 1024;
@@ -22,15 +22,7 @@ export const waitVerb = defineVerb({
   input: v.strictObject(
     {
       ...deviceEntries,
-      eventNumber: v.optional(
-        v.pipe(
-          v.number('must be a number'),
-          v.integer('must be a whole number'),
-          v.minValue(0, 'must be 0 or more'),
-          v.maxValue(EVENT_NUMBER_MAX, `must be at most ${EVENT_NUMBER_MAX}`),
-        ),
-        0,
-      ),
+      eventNumber: v.optional(wholeNumberSchema(EVENT_NUMBER_MAX), 0),
     },
     'must be an object',
   ),
