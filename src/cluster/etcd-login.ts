@@ -8,6 +8,7 @@
 
 import type { Etcd3 } from 'etcd3';
 import { UserError } from '../base/failure.ts';
+import { quoted } from '../base/printable.ts';
 
 export interface EtcdUser {
   readonly name: string;
@@ -46,7 +47,7 @@ export class EtcdLogin {
       client.close();
       throw new UserError(
         'etcd-user',
-        `Cannot use etcd as user "${this.#user.name}": ${reason.slice(0, 200)}`,
+        `Cannot use etcd as user ${quoted(this.#user.name)}: ${reason.slice(0, 200)}`,
       );
     }
   }

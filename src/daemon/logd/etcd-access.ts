@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { createSecureContext, rootCertificates } from 'node:tls';
 import { errnoName, errnoOfError } from '../../base/errno.ts';
 import { UserError } from '../../base/failure.ts';
-import { printable } from '../../base/printable.ts';
+import { printable, quoted } from '../../base/printable.ts';
 import type { EtcdCertificates } from '../../cluster/etcd-engine.ts';
 import type { EtcdUser } from '../../cluster/etcd-login.ts';
 import { badOption } from './bad-option.ts';
@@ -61,7 +61,7 @@ function parseHost(text: string): string {
   const match = /^(https?:\/\/)?([^/:\s]+|\[[^\]\s]+\]):([0-9]{1,5})\/?$/.exec(text);
   if (match === null || Number(match[3]) > 65_535) {
     throw badOption(
-      `--etcd has "${text.slice(0, 80)}", must be http://HOST:PORT or https://HOST:PORT, ` +
+      `--etcd has ${quoted(text)}, must be http://HOST:PORT or https://HOST:PORT, ` +
         'with commas between',
     );
   }
@@ -76,7 +76,7 @@ function parseUser(text: string, environment: NodeJS.ProcessEnv): EtcdUser {
   if (name === '') throw badOption('--etcd-user has no name, must be NAME or NAME:PASSWORD');
   if (password === undefined || password === '') {
     throw badOption(
-      `--etcd-user has no password for "${printable(name, 80)}", must be NAME:PASSWORD, ` +
+      `--etcd-user has no password for ${quoted(name)}, must be NAME:PASSWORD, ` +
         `or the password must be in ${PASSWORD_VARIABLE}`,
     );
   }
